@@ -1,0 +1,1 @@
+"""oslet: the OS as a library."""

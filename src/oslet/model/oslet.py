@@ -1,0 +1,136 @@
+"""The declaration as a value: what one application needs of an OS, and which params it leaves open."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from oslet.model.param import Param
+from oslet.model.source import Debian
+
+
+class Copy(Struct, frozen=True, tag="copy", forbid_unknown_fields=True):
+    """A file or folder beside the declaration, copied into the image."""
+
+    path: str
+
+
+class Template(Struct, frozen=True, tag="template", forbid_unknown_fields=True):
+    """A file beside the declaration, rendered with the arguments when an instance starts; never in the image.
+
+    ``text`` is the file's content, read when the declaration is; ``mode`` is the rendered file's.
+    """
+
+    path: str
+    text: str = ""
+    mode: int = 0o644
+
+
+class SecretFile(Struct, frozen=True, tag="secret", forbid_unknown_fields=True):
+    """A secret param's value as a file on the instance's own tmpfs, mode 0400, owned by the service user."""
+
+    param: str
+
+
+class Text(Struct, frozen=True, tag="text", forbid_unknown_fields=True):
+    """Literal content, for a file too small to stand beside the declaration."""
+
+    text: str
+    mode: int = 0o644
+
+
+Content: TypeAlias = Copy | Template | SecretFile | Text
+
+
+class File(Struct, frozen=True):
+    """One ``files`` entry: an absolute path in the instance and what stands there."""
+
+    path: str
+    content: Content
+
+
+class Wants(Struct, frozen=True):
+    """What is to be resolved: Debian packages (``name`` or ``name=version``) and Python requirements (PEP 508)."""
+
+    packages: tuple[str, ...] = ()
+    wheels: tuple[str, ...] = ()
+    recommends: bool = False
+
+
+class Http(Struct, frozen=True, tag="http", forbid_unknown_fields=True):
+    """Healthy when GET ``path`` on ``port`` (default: the first port) answers 2xx or 3xx."""
+
+    path: str = "/"
+    port: str = ""
+
+
+class Tcp(Struct, frozen=True, tag="tcp", forbid_unknown_fields=True):
+    """Healthy when ``port`` accepts a connection."""
+
+    port: str = ""
+
+
+class Exec(Struct, frozen=True, tag="exec", forbid_unknown_fields=True):
+    """Healthy when ``command``, run inside the instance, exits 0."""
+
+    command: tuple[str, ...]
+
+
+Health: TypeAlias = Http | Tcp | Exec
+
+
+class User(Struct, frozen=True, forbid_unknown_fields=True):
+    """The service user. ``uid`` 0 is root; unset ids are taken from the image's users of that name."""
+
+    name: str = "root"
+
+
+class Start(Struct, frozen=True):
+    """The start contract: how an instance of the image is started and talked to. Texts may hold ``{param}``."""
+
+    command: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    workdir: str = "/"
+    user: str = "root"
+    ports: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    health: Health | None = None
+    network: Literal["private", "host", "none"] = "private"
+    capabilities: tuple[str, ...] = ()
+    stop_signal: str = "SIGTERM"
+
+
+class Rule(Struct, frozen=True, tag="rule", forbid_unknown_fields=True):
+    """What to do in a maintainer script's stead; each field adds to the tree.
+
+    ``users`` are ``name`` or ``name:group:home``; ``directories`` are ``path`` or ``path:mode:user:group``;
+    ``links`` map a path to its target; ``files`` map a path to its text.
+    """
+
+    users: tuple[str, ...] = ()
+    directories: tuple[str, ...] = ()
+    links: dict[str, str] = {}
+    files: dict[str, str] = {}
+
+
+class Policy(Struct, frozen=True):
+    """How the image is cut and what its maintainer scripts become."""
+
+    trim: Literal["packages", "safe", "lean"] = "packages"
+    keep: tuple[str, ...] = ()
+    setuid: tuple[str, ...] = ()
+    scripts: tuple[tuple[str, Literal["ignore", "run"] | Rule], ...] = ()
+
+
+class Oslet(Struct, frozen=True):
+    """What one application needs of an OS, and which params it leaves open."""
+
+    name: str
+    wants: Wants = Wants()
+    source: Debian = Debian()
+    files: tuple[File, ...] = ()
+    params: tuple[Param, ...] = ()
+    start: Start = Start()
+    policy: Policy = Policy()
+    help: str = ""
