@@ -1,0 +1,68 @@
+"""Lock × contents → Tree: what stays, what is left out, and why each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from oslet.model.lock import Lock, Package, Wheel
+from oslet.model.oslet import Policy
+from oslet.model.tree import Dropped, Entry, Tree
+from oslet.trim.rules import Rule, globs, rules
+
+__all__ = ["because", "trim"]
+
+
+def because(item: Package | Wheel) -> str:
+    """Why a locked package is there, in one sentence: who asked for it, and in which words."""
+    if not item.by:
+        return f"{item.name} is named by the declaration ({item.request})"
+    return f"{item.name} is needed by {item.by} ({item.request})"
+
+
+def trim(entries: Iterable[Entry], lock: Lock, policy: Policy) -> Tree:
+    """Keep what the level of ``policy`` keeps, with each path's reason; ``keep`` patterns overrule every rule.
+
+    ``entries`` are the merged contents of the lock's packages, one per path. Folders that lose all they held go too.
+    Trimming a trimmed tree changes nothing.
+    """
+    why = {p.name: because(p) for p in lock.packages} | {f"wheel:{w.name}": because(w) for w in lock.wheels}
+    named = {p.name for p in lock.packages if not p.by} | {f"wheel:{w.name}" for w in lock.wheels if not w.by}
+    keep = globs(policy.keep) if policy.keep else None
+    everywhere = rules("packages")
+    spared = tuple(r for r in everywhere if r.named)
+    kept: list[Entry] = []
+    dropped: list[Dropped] = []
+    for entry in entries:
+        applied = spared if entry.origin in named else everywhere
+        rule = None if keep and keep.fullmatch(entry.path) else _first(applied, entry.path)
+        if rule:
+            dropped.append(Dropped(entry.path, entry.origin, entry.size, f"{rule.name}: {rule.reason}"))
+        else:
+            reason = entry.reason or why.get(entry.origin, entry.origin)
+            kept.append(msgspec.structs.replace(entry, reason=reason))
+    return _without_hollow(kept, dropped)
+
+
+def _first(applied: Iterable[Rule], path: str) -> Rule | None:
+    return next((r for r in applied if r.paths.fullmatch(path) and not (r.but and r.but.fullmatch(path))), None)
+
+
+def _without_hollow(kept: list[Entry], dropped: list[Dropped]) -> Tree:
+    """The tree without folders that hold nothing any more because all they held was left out."""
+    lost = {_parent(d.path) for d in dropped}
+    alive: set[str] = set()
+    entries = []
+    for entry in sorted(kept, key=lambda e: e.path, reverse=True):  # what a folder holds comes before it
+        if entry.kind == "dir" and entry.path in lost and entry.path not in alive:
+            lost.add(_parent(entry.path))
+            dropped.append(Dropped(entry.path, entry.origin, 0, "hollow: all this folder held was left out"))
+        else:
+            alive.add(_parent(entry.path))
+            entries.append(entry)
+    return Tree(tuple(reversed(entries)), tuple(sorted(dropped, key=lambda d: d.path)))
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0] or "/"

@@ -1,0 +1,55 @@
+"""Oslet × Lock × placed content → Plan. Pure: the plan's digest names the image before it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from oslet.codec import digest
+from oslet.errors import DeclarationError
+from oslet.model.lock import Lock
+from oslet.model.oslet import Oslet, Template, Text, Wants
+from oslet.model.plan import Install, Place, Plan, Step, Synthesise, Unpack
+
+RULES = 1
+"""The version of the rules that make a tree from packages: raised when a change of oslet changes images."""
+
+SYNTHESIS = ("merge", "trim", "debian", "files", "linker-cache", "byte-code")
+"""The named steps between packages and the sealed tree, in order."""
+
+
+def wants_digest(wants: Wants, suite: str, arch: str) -> str:
+    """The identity of what was resolved: a lock made for other wants, another suite or machine is stale."""
+    return digest((wants, suite, arch))
+
+
+def check(oslet: Oslet, lock: Lock, *, where: str = "") -> None:
+    """Refuse a lock that does not belong to this declaration (DeclarationError)."""
+    if lock.wants != wants_digest(oslet.wants, oslet.source.suite, lock.arch):
+        raise DeclarationError(
+            "the lock is stale: packages, wheels or the suite changed since it was written",
+            where=where,
+            hint="run `oslet lock` to resolve them again",
+        )
+
+
+def plan(oslet: Oslet, lock: Lock, placed: Mapping[str, str]) -> Plan:
+    """What a build will do; ``placed`` maps each copied path of ``files`` to the digest of its whole content."""
+    steps: list[Step] = [Unpack(p.name, p.version, p.sha256) for p in lock.packages]
+    steps += [Install(w.name, w.version, w.sha256, lock.python) for w in lock.wheels]
+    steps += [Synthesise(step) for step in SYNTHESIS]
+    for file in oslet.files:
+        if file.path in placed:
+            steps.append(Place(file.path, placed[file.path]))
+        elif isinstance(file.content, Text):
+            steps.append(Place(file.path, digest(file.content)))
+    return Plan(
+        name=oslet.name,
+        arch=lock.arch,
+        suite=lock.suite,
+        steps=tuple(steps),
+        policy=oslet.policy,
+        start=oslet.start,
+        params=oslet.params,
+        templates=tuple((f.path, digest(f.content)) for f in oslet.files if isinstance(f.content, Template)),
+        rules=RULES,
+    )
