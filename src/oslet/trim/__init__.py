@@ -34,34 +34,25 @@ def trim(entries: Iterable[Entry], lock: Lock, policy: Policy) -> Tree:
     spared = tuple(r for r in everywhere if r.named)
     kept: list[Entry] = []
     dropped: list[Dropped] = []
-    for entry in entries:
-        applied = spared if entry.origin in named else everywhere
-        rule = None if keep and keep.fullmatch(entry.path) else _first(applied, entry.path)
-        if rule:
-            dropped.append(Dropped(entry.path, entry.origin, entry.size, f"{rule.name}: {rule.reason}"))
-        else:
-            reason = entry.reason or why.get(entry.origin, entry.origin)
-            kept.append(msgspec.structs.replace(entry, reason=reason))
-    return _without_hollow(kept, dropped)
-
-
-def _first(applied: Iterable[Rule], path: str) -> Rule | None:
-    return next((r for r in applied if r.paths.fullmatch(path) and not (r.but and r.but.fullmatch(path))), None)
-
-
-def _without_hollow(kept: list[Entry], dropped: list[Dropped]) -> Tree:
-    """The tree without folders that hold nothing any more because all they held was left out."""
-    lost = {_parent(d.path) for d in dropped}
-    alive: set[str] = set()
-    entries = []
-    for entry in sorted(kept, key=lambda e: e.path, reverse=True):  # what a folder holds comes before it
-        if entry.kind == "dir" and entry.path in lost and entry.path not in alive:
-            lost.add(_parent(entry.path))
-            dropped.append(Dropped(entry.path, entry.origin, 0, "hollow: all this folder held was left out"))
-        else:
+    alive: set[str] = set()  # folders that hold something kept
+    lost: set[str] = set()  # folders that held something left out
+    for entry in sorted(entries, key=lambda e: e.path, reverse=True):  # what a folder holds comes before it
+        rule = None if keep and keep.fullmatch(entry.path) else _first(named, everywhere, spared, entry)
+        if entry.path in alive or not (rule or (entry.kind == "dir" and entry.path in lost)):
             alive.add(_parent(entry.path))
-            entries.append(entry)
-    return Tree(tuple(reversed(entries)), tuple(sorted(dropped, key=lambda d: d.path)))
+            kept.append(msgspec.structs.replace(entry, reason=entry.reason or why.get(entry.origin, entry.origin)))
+        else:
+            lost.add(_parent(entry.path))
+            reason = f"{rule.name}: {rule.reason}" if rule else "hollow: all this folder held was left out"
+            dropped.append(Dropped(entry.path, entry.origin, entry.size, reason))
+    return Tree(tuple(reversed(kept)), tuple(reversed(dropped)))
+
+
+def _first(named: set[str], everywhere: Iterable[Rule], spared: Iterable[Rule], entry: Entry) -> Rule | None:
+    """The first rule that leaves out ``entry``; files of named packages answer to fewer rules."""
+    path = entry.path
+    applied = spared if entry.origin in named else everywhere
+    return next((r for r in applied if r.paths.fullmatch(path) and not (r.but and r.but.fullmatch(path))), None)
 
 
 def _parent(path: str) -> str:
