@@ -1,0 +1,120 @@
+"""Plan → Image: merge, trim, synthesise, place, compile, seal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from oslet.build.bytecode import compile_bytecode
+from oslet.build.debian import merge, synthesise
+from oslet.build.files import Files
+from oslet.build.ldconfig import linker_cache
+from oslet.build.place import Placement, place
+from oslet.build.sandbox import Sandbox
+from oslet.build.users import user_ids
+from oslet.codec import digest
+from oslet.model.image import Image
+from oslet.model.lock import Lock, Package
+from oslet.model.oslet import File, Oslet, SecretFile, Start, Template
+from oslet.model.plan import Place, Plan
+from oslet.model.tree import Contents, Tree
+from oslet.store import Store
+from oslet.trim import trim
+
+Fetched: TypeAlias = Callable[[], Sequence[Contents]]
+"""Fetches and unpacks the lock's packages and wheels; called only when the store doesn't know the result."""
+
+
+class Built(NamedTuple):
+    """An image and its digest."""
+
+    digest: str
+    image: Image
+
+
+def build(
+    oslet: Oslet,
+    lock: Lock,
+    plan: Plan,
+    placements: Sequence[Placement],
+    contents: Fetched,
+    store: Store,
+    sandbox: Sandbox,
+    *,
+    edition: str = "",
+) -> Built:
+    """Build ``plan``. ``edition`` distinguishes oslet's own code, so that a changed one doesn't answer from memory."""
+    base = _base(lock, plan, contents, store, sandbox, edition)
+    files = Files(store, base.entries, base.dropped)
+    place(files, placements, store)
+    if any(".so" in entry.path for p in placements for entry in p.entries):
+        linker_cache(files)
+    _compile(files, lock, store, sandbox)
+    return seal(oslet, lock, plan, files, store)
+
+
+def _base(lock: Lock, plan: Plan, contents: Fetched, store: Store, sandbox: Sandbox, edition: str) -> Tree:
+    """The tree of the packages alone, which a change of the application's own files leaves as it was."""
+    key = digest((_without_own_files(plan), edition))
+    if known := store.recall("base", key):
+        return store.load(known.decode(), Tree)
+    packages = contents()
+    tree = trim(merge(packages, lock), lock, plan.policy)
+    files = Files(store, tree.entries, tree.dropped)
+    by_name = {c.origin: c for c in packages}
+    pairs: list[tuple[Package, Contents]] = [(p, by_name[p.name]) for p in lock.packages]
+    synthesise(files, pairs, plan.policy, plan.start, sandbox=sandbox, name=plan.name)
+    linker_cache(files)
+    _compile(files, lock, store, sandbox)
+    sealed = files.tree()
+    store.remember("base", key, store.save(sealed).encode())
+    return sealed
+
+
+def _without_own_files(plan: Plan) -> Plan:
+    steps = tuple(s for s in plan.steps if not isinstance(s, Place))
+    return msgspec.structs.replace(plan, steps=steps, start=Start(user=plan.start.user), params=(), templates=())
+
+
+def _compile(files: Files, lock: Lock, store: Store, sandbox: Sandbox) -> None:
+    interpreter = next((p for p in lock.packages if p.name == f"python{lock.python}-minimal"), None)
+    if interpreter is None:
+        return
+
+    def rootfs() -> Path:
+        return store.lay_down(files.tree())
+
+    compile_bytecode(files, lock.python, interpreter.sha256, sandbox, rootfs, store)
+
+
+def seal(oslet: Oslet, lock: Lock, plan: Plan, files: Files, store: Store) -> Built:
+    """The tree as a value and on disk, and the image that names it."""
+    tree = files.tree()
+    uid, gid = user_ids(files, plan.start.user)
+    image = Image(
+        name=oslet.name,
+        arch=lock.arch,
+        plan=digest(plan),
+        tree=store.save(tree),
+        lock=store.save(lock),
+        start=oslet.start,
+        params=oslet.params,
+        rendered=rendered(oslet),
+        files=tree.files,
+        size=tree.size,
+        uid=uid,
+        gid=gid,
+    )
+    store.lay_down(tree)
+    return Built(store.seal(image), image)
+
+
+def rendered(oslet: Oslet) -> tuple[File, ...]:
+    """The files that exist only in instances: templates, and each secret param's own file unless one is declared."""
+    declared = tuple(f for f in oslet.files if isinstance(f.content, Template | SecretFile))
+    placed = {f.content.param for f in declared if isinstance(f.content, SecretFile)}
+    secrets = (p.name for p in oslet.params if p.kind.__struct_config__.tag == "secret" and p.name not in placed)
+    return declared + tuple(File(f"/run/secrets/{name}", SecretFile(name)) for name in secrets)

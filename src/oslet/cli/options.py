@@ -1,0 +1,56 @@
+"""Options and arguments that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from oslet.workspace import Workspace
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+
+
+def _targets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of images, and declarations' files by the shell."""
+    from oslet.workspace import home
+    from oslet.store import Store
+
+    names = [name for image in Store(home()).images() for name in image.tags]
+    return [CompletionItem(n) for n in names if n.startswith(incomplete)] or [CompletionItem(incomplete, type="file")]
+
+
+def _instances(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from oslet.run import instances
+    from oslet.workspace import Workspace
+
+    return [CompletionItem(i.name) for i in instances(Workspace().state) if i.name.startswith(incomplete)]
+
+
+file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+target = click.argument("target", shell_complete=_targets)
+instance = click.argument("instance", shell_complete=_instances)
+instances = click.argument("instances", nargs=-1, required=True, shell_complete=_instances)
+
+
+@contextmanager
+def workspace() -> Iterator[Workspace]:
+    """The user's workspace, its progress shown on stderr."""
+    from oslet.cli.render import progress
+    from oslet.workspace import Workspace
+
+    with progress() as listen:
+        yield Workspace(progress=listen)
+
+
+def pairs(given: tuple[str, ...]) -> dict[str, str]:
+    """``NAME=VALUE`` words as a mapping."""
+    for word in given:
+        if "=" not in word:
+            raise click.BadParameter(f"{word!r} is not NAME=VALUE")
+    return dict(word.split("=", 1) for word in given)

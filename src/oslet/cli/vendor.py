@@ -1,0 +1,34 @@
+"""``oslet vendor``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from oslet.cli import options
+
+
+@click.command("vendor")
+@options.file
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@options.as_json
+def command(file: Path, folder: Path, as_json: bool) -> None:
+    """Put the locked packages in FOLDER, so that the build outlives its archive.
+
+    A later build takes them from there with `mirror = "FOLDER"` under [source], or OSLET_MIRROR=FOLDER.
+    """
+    from oslet.cli import render
+    from oslet.workspace import Declared
+
+    with options.workspace() as workspace:
+        declared = Declared.read(file)
+        lock = workspace.locked(declared)
+        workspace.vendor(declared, lock, folder)
+    size = sum(p.size for p in (*lock.packages, *lock.wheels))
+    if as_json:
+        render.as_json(
+            {"folder": str(folder), "packages": len(lock.packages), "wheels": len(lock.wheels), "size": size}
+        )
+    else:
+        render.talk(f"{folder}: {len(lock.packages)} packages, {len(lock.wheels)} wheels, {render.size(size)}")

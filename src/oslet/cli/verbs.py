@@ -1,0 +1,67 @@
+"""The verbs, with a line on each: a verb's own file is imported only when it is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+VERBS = {
+    "check": "Every fault of a declaration at once; no network.",
+    "lock": "Resolve a declaration and write NAME.lock beside it.",
+    "plan": "The tree, its size and the plan's digest; builds nothing.",
+    "build": "Build an image and print its digest.",
+    "vendor": "Put the locked packages in a folder, so that the build outlives its archive.",
+    "why": "Why a path is in an image, or why it was left out.",
+    "run": "Start an image with arguments.",
+    "ps": "The instances.",
+    "logs": "What an instance wrote.",
+    "exec": "Run a command inside an instance.",
+    "stop": "Ask an instance to end, then make it.",
+    "rm": "Remove ended instances.",
+    "stats": "What instances use: memory, processor time, processes.",
+    "wait": "Wait for an instance to end and print its exit code.",
+    "images": "The images in the store.",
+    "rmi": "Remove an image.",
+    "gc": "Remove what no image and no instance needs.",
+    "verify": "Hash everything in the store again.",
+    "export": "Write an image as OCI, a docker archive or a folder.",
+    "push": "Send an image to a registry.",
+    "pull": "Fetch an image from a registry.",
+    "schema": "The JSON Schema of declarations, for editors.",
+    "completion": "The shell's completion script.",
+}
+
+
+class Verbs(click.Group):
+    """A group that imports ``oslet.cli.VERB`` when VERB is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command = import_module(f"oslet.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in VERBS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], VERBS, 1)
+            ctx.fail(f"no verb {args[0]!r}{f': did you mean {near[0]!r}?' if near else ''}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+@click.version_option(package_name="oslet", message="oslet %(version)s")
+def oslet() -> None:
+    """The OS as a library: an operating system cut down to one application."""

@@ -1,0 +1,185 @@
+"""The hallway: the one object with state. Store, network, clock and environment enter here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from oslet.codec import digest
+from oslet.errors import DeclarationError, RunError
+from oslet.model.image import Image
+from oslet.model.lock import Arch, Lock
+from oslet.model.plan import Plan
+from oslet.model.tree import Tree
+from oslet.store import Store
+from oslet.workspace.declared import Declared
+
+if TYPE_CHECKING:
+    from oslet.build.image import Built
+    from oslet.build.place import Placement
+    from oslet.build.sandbox import Sandbox
+    from oslet.run import Tools
+
+__all__ = ["Declared", "Planned", "Workspace", "machine_arch"]
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+
+
+def _unwatched(label: str, done: int, total: int) -> None:
+    """Progress that nobody listens to."""
+
+
+def machine_arch() -> Arch:
+    """This machine's architecture by Debian's name; RunError on others than amd64 and arm64."""
+    names: dict[str, Arch] = {"x86_64": "amd64", "aarch64": "arm64"}
+    found = os.uname().machine
+    if found not in names:
+        raise RunError(f"oslet runs on x86-64 and arm64, not on {found}")
+    return names[found]
+
+
+def home() -> Path:
+    """Where the store is: ``$OSLET_HOME``, else ``$XDG_DATA_HOME/oslet``, else ``~/.local/share/oslet``."""
+    if chosen := os.environ.get("OSLET_HOME"):
+        return Path(chosen)
+    data = os.environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local/share") / "oslet"
+
+
+class Planned(NamedTuple):
+    """What a build will do, and the declaration's own files as they are now."""
+
+    lock: Lock
+    plan: Plan
+    placements: tuple[Placement, ...]
+
+
+class Workspace:
+    """One user's store and instances. Cheap to make: nothing is read before it is asked for."""
+
+    def __init__(self, root: Path | None = None, *, progress: Progress = _unwatched) -> None:
+        self.root = root or home()
+        self.progress = progress
+
+    @cached_property
+    def store(self) -> Store:
+        from oslet.run.ids import store_owner
+
+        return Store(self.root, owner=store_owner())
+
+    @cached_property
+    def tools(self) -> Tools:
+        """The OCI runtime and the network tool: the host's, else Debian's in the store."""
+        from oslet.workspace.tools import tools
+
+        return tools(self.store, self.progress)
+
+    # Declaration → lock → plan → image
+
+    def lock(self, declared: Declared, *, arch: Arch | None = None, refresh: bool = False) -> Lock:
+        """Resolve the declaration; writes nothing. Raises ResolveError, IntegrityError, NetworkError."""
+        from oslet.workspace.resolving import resolve
+
+        oslet = declared.oslet
+        return resolve(oslet.wants, oslet.source, arch or machine_arch(), self.store, self.progress, refresh=refresh)
+
+    def locked(self, declared: Declared) -> Lock:
+        """The lock beside the declaration, checked against it; resolved and written when there is none."""
+        from oslet.plan import check
+
+        lock = declared.lock()
+        if lock is None:
+            lock = self.lock(declared)
+            declared.write_lock(lock)
+        check(declared.oslet, lock, where=declared.lock_file.name)
+        return lock
+
+    def plan(self, declared: Declared) -> Planned:
+        """What a build will do. Reads the declaration's own files; writes no more than a first lock."""
+        from oslet.build.place import survey
+        from oslet.plan import plan
+
+        lock = self.locked(declared)
+        placements = survey(declared.oslet.files, declared.beside)
+        return Planned(lock, plan(declared.oslet, lock, {p.path: p.digest for p in placements}), placements)
+
+    def trimmed(self, declared: Declared, lock: Lock) -> Tree:
+        """The tree of the locked packages as a build would cut it, before anything is made or placed."""
+        from oslet.build.debian import merge
+        from oslet.trim import trim
+        from oslet.workspace.resolving import contents
+
+        packages = contents(lock, declared.oslet.source, self.store, self.progress)
+        return trim(merge(packages, lock), lock, declared.oslet.policy)
+
+    def build(self, declared: Declared) -> Built:
+        """The image of a declaration; a second build of the same plan is a look-up."""
+        from oslet.workspace.edition import edition
+
+        planned = self.plan(declared)
+        key = digest((digest(planned.plan), edition()))
+        if (known := self.store.recall("plans", key)) and (found := self.store.has_image(known.decode())):
+            from oslet.build.image import Built
+
+            self.store.tag(declared.oslet.name, known.decode())
+            return Built(known.decode(), found)
+        built = self._build(declared, planned)
+        self.store.remember("plans", key, built.digest.encode())
+        return built
+
+    def _build(self, declared: Declared, planned: Planned) -> Built:
+        from oslet.build.image import build
+        from oslet.workspace.edition import edition
+        from oslet.workspace.resolving import contents
+
+        lock = planned.lock
+        return build(
+            declared.oslet,
+            lock,
+            planned.plan,
+            planned.placements,
+            lambda: contents(lock, declared.oslet.source, self.store, self.progress),
+            self.store,
+            self.sandbox,
+            edition=edition(),
+        )
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """Runs the image's own programs for build steps, apart from this machine."""
+
+        def run(
+            rootfs: Path,
+            command: Sequence[str],
+            *,
+            stdin: bytes = b"",
+            changes: Path | None = None,
+            timeout: float = 300,
+        ) -> Any:
+            from oslet.run.isolated import Isolated
+
+            self.progress(f"running {command[0]} in the image", 0, 0)
+            return Isolated(self.tools)(rootfs, command, stdin=stdin, changes=changes, timeout=timeout)
+
+        return run
+
+    # Images
+
+    def image(self, target: str, build_arguments: Mapping[str, Any] | None = None) -> Built:
+        """The image that ``target`` means: a declaration's file (built first), a name, a digest or its prefix."""
+        from oslet.build.image import Built
+
+        if target.endswith(".toml"):
+            if not Path(target).exists():
+                raise DeclarationError("no such file", where=target)
+            return self.build(Declared.read(Path(target), build_arguments))
+        return Built(*self.store.find(target))
+
+    def tree(self, image: Image) -> Tree:
+        return self.store.load(image.tree, Tree)
+
+    def lock_of(self, image: Image) -> Lock:
+        return self.store.load(image.lock, Lock)

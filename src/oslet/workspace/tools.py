@@ -1,0 +1,56 @@
+"""Tools that a host may lack, resolved, verified and kept in oslet's own store as any package is."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from oslet.build.debian import merge
+from oslet.build.files import Files
+from oslet.model.lock import Lock
+from oslet.model.oslet import Policy, Wants
+from oslet.model.source import Debian
+from oslet.run import Tools
+from oslet.store import Store
+from oslet.trim import trim
+from oslet.workspace.resolving import contents, resolve
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+
+PROVISIONED = {"crun": "usr/bin/crun", "slirp4netns": "usr/bin/slirp4netns"}
+"""Debian packages of the tools, and where each has its program."""
+
+
+def tools(store: Store, progress: Progress) -> Tools:
+    """The host's crun (else runc) and slirp4netns where it has them, else Debian's from the store."""
+    runtime = shutil.which("crun") or shutil.which("runc")
+    network = shutil.which("slirp4netns")
+    return Tools(
+        Path(runtime) if runtime else provision("crun", store, progress),
+        Path(network) if network else provision("slirp4netns", store, progress),
+    )
+
+
+def provision(name: str, store: Store, progress: Progress) -> Path:
+    """A Debian package with all it needs, laid down in the store to run from there, on any Linux."""
+    from oslet.run.provision import relocate
+    from oslet.workspace import machine_arch
+
+    arch = machine_arch()
+    if (known := store.recall("tools", f"{name}-{arch}")) and (program := Path(known.decode())).exists():
+        return program
+    progress(f"getting {name}, which this machine lacks", 0, 0)
+    lock = resolve(Wants((name,)), Debian(), arch, store, progress, refresh=False)
+    tree = _tree(lock, store, progress)
+    root = relocate(store.lay_down(tree), store.root / "tools" / f"{name}-{store.save(tree)[:16]}")
+    program = root / PROVISIONED[name]
+    store.remember("tools", f"{name}-{arch}", str(program).encode())
+    return program
+
+
+def _tree(lock: Lock, store: Store, progress: Progress):  # type: ignore[no-untyped-def]
+    entries = merge(contents(lock, Debian(), store, progress), lock)
+    cut = trim(entries, lock, Policy())
+    return Files(store, cut.entries, cut.dropped).tree()
