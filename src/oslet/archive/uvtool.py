@@ -1,0 +1,191 @@
+"""uv as a program: its command lines, and its answers as values."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from oslet.errors import MAX_LINES, NetworkError, ResolveError
+from oslet.model.lock import Arch
+
+if TYPE_CHECKING:
+    from packaging.tags import Tag
+
+DECLARED = ""
+"""The parent of what the declaration itself asks for, in ``parents``."""
+
+TIMEOUT = 600
+MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}
+GLIBC = {"3.11": "2.36", "3.12": "2.39", "3.13": "2.41"}
+"""The C library that stands beside each Python in Debian and Ubuntu releases."""
+OLDEST_GLIBC = "2.36"
+MANYLINUX = (17, 28, *range(31, 41))
+"""The glibc 2.N that uv's ``--python-platform`` has a name for."""
+LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+FIRST_MANYLINUX = {"amd64": 5, "arm64": 17}
+
+
+class Target(NamedTuple):
+    """The image's Python version, architecture and glibc version (what that Python stands beside, when empty)."""
+
+    python: str
+    arch: Arch
+    glibc: str
+
+    def __str__(self) -> str:
+        return f"Python {self.python} on {MACHINE[self.arch]} with glibc 2.{self.minor}"
+
+    @property
+    def minor(self) -> int:
+        version = self.glibc or GLIBC.get(self.python, OLDEST_GLIBC)
+        found = re.match(r"2\.(\d+)", version)
+        if found is None:
+            raise ResolveError(f"{version!r} is no glibc version that wheels are made for", where="wheels")
+        return int(found[1])
+
+    @property
+    def platform(self) -> str:
+        """The platform's name for uv: the newest it knows that the image's glibc satisfies."""
+        known = [n for n in MANYLINUX if n <= self.minor]
+        return f"{MACHINE[self.arch]}-manylinux_2_{known[-1] if known else 17}"
+
+    def tags(self) -> Iterator[Tag]:
+        """The wheel tags that the image takes, best first (PEP 425, PEP 600)."""
+        from packaging.tags import compatible_tags, cpython_tags
+
+        machine = MACHINE[self.arch]
+        platforms: list[str] = []
+        for n in range(self.minor, FIRST_MANYLINUX[self.arch] - 1, -1):
+            platforms.append(f"manylinux_2_{n}_{machine}")
+            if n in LEGACY:
+                platforms.append(f"{LEGACY[n]}_{machine}")
+        platforms.append(f"linux_{machine}")
+        major, minor = (int(part) for part in self.python.split("."))
+        short = f"cp{major}{minor}"
+        yield from cpython_tags((major, minor), abis=[short], platforms=platforms)
+        yield from compatible_tags((major, minor), interpreter=short, platforms=platforms)
+
+    def environment(self) -> dict[str, str]:
+        """The variables of environment markers (PEP 508) in the image."""
+        return {
+            "implementation_name": "cpython",
+            "implementation_version": f"{self.python}.0",
+            "os_name": "posix",
+            "platform_machine": MACHINE[self.arch],
+            "platform_python_implementation": "CPython",
+            "platform_release": "",
+            "platform_system": "Linux",
+            "platform_version": "",
+            "python_full_version": f"{self.python}.0",
+            "python_version": self.python,
+            "sys_platform": "linux",
+        }
+
+
+def lock(
+    requirements: Sequence[str],
+    target: Target,
+    *,
+    exclude_newer: str = "",
+    folder: Path | None = None,
+    alone: bool = False,
+    everything: bool = False,
+) -> dict[str, Any]:
+    """uv's pylock.toml (PEP 751) for these requirements, as plain values.
+
+    ``alone`` leaves out what they need in turn; ``everything`` lists the wheels of all platforms.
+    """
+    flags = [*(("--no-deps",) if alone else ()), "--format", "pylock.toml"]
+    flags += ["--universal"] if everything else ["--python-platform", target.platform]
+    text = _compile(requirements, target, [*flags, *_source(exclude_newer, folder)])
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ResolveError(f"uv's answer can't be read: {error}", where="wheels", hint="update uv") from None
+
+
+def parents(
+    requirements: Sequence[str],
+    pins: Sequence[str],
+    target: Target,
+    *,
+    exclude_newer: str = "",
+    folder: Path | None = None,
+) -> dict[str, list[str]]:
+    """Which distributions need each, ``DECLARED`` among them where the requirements do. ``pins`` fixes the versions."""
+    flags = ["--annotation-style", "line", "--python-platform", target.platform, *_source(exclude_newer, folder)]
+    try:  # what the first question fetched is in uv's cache: ten times quicker than to ask the index again
+        text = _compile(requirements, target, [*flags, "--offline"], pins)
+    except (ResolveError, NetworkError):
+        text = _compile(requirements, target, flags, pins)
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if match := re.match(r"([\w.-]+)(?:\[[^\]]*\])?==\S+.*?\s# via (.*)", line):
+            via = [part.strip() for part in match[2].split(",")]
+            found[match[1]] = [DECLARED if "requirements.in" in v else v for v in via if not v.startswith("-c ")]
+    return found
+
+
+def _source(exclude_newer: str, folder: Path | None) -> list[str]:
+    flags = ["--exclude-newer", exclude_newer] if exclude_newer else []
+    return [*flags, "--no-index", "--find-links", str(folder.absolute())] if folder is not None else flags
+
+
+def _compile(requirements: Sequence[str], target: Target, flags: Sequence[str], pins: Sequence[str] = ()) -> str:
+    """Run ``uv pip compile``; its standard output."""
+    import uv
+
+    with tempfile.TemporaryDirectory(prefix="oslet-uv-") as name:
+        work = Path(name)
+        work.joinpath("uv.toml").touch()  # ends uv's search for a project's settings; the user's own still hold
+        work.joinpath("requirements.in").write_text("".join(f"{r}\n" for r in requirements), "utf-8")
+        work.joinpath("pins.txt").write_text("".join(f"{p}\n" for p in pins), "utf-8")
+        command = [uv.find_uv_bin(), "pip", "compile", "requirements.in", "--constraints", "pins.txt", "--directory"]
+        command += [name, "--project", name, "--python-version", target.python, "--no-python-downloads"]
+        command += [*(("--python", sys.executable) if sys.executable else ()), "--only-binary", ":all:", "--no-header"]
+        command += ["--quiet", "--color", "never", "--no-progress", "--no-emit-index-url", *flags]
+        environment = {k: v for k, v in os.environ.items() if k not in ("UV_WORKING_DIR", "UV_PROJECT", "VIRTUAL_ENV")}
+        try:
+            done = subprocess.run(
+                command, cwd=work, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT
+            )
+        except subprocess.TimeoutExpired:
+            raise NetworkError(f"no answer of the Python index in {TIMEOUT} s", where="wheels") from None
+    if done.returncode:
+        raise _explained(done.stderr.decode("utf-8", "replace"), target)
+    return done.stdout.decode("utf-8", "replace")
+
+
+def _explained(text: str, target: Target) -> ResolveError | NetworkError:
+    """uv's own explanation, condensed: one error whose sentences fit a dozen lines."""
+    body = text.split("\nhint:")[0]
+    lines = [re.sub(r"^(error|cause|warning): ", "", line.strip()) for line in body.splitlines()]
+    told = " ".join(line for line in lines if line and not line.startswith("No solution found"))
+    told = re.sub(r",? we can conclude that your requirements are unsatisfiable", " this can't be had", told)
+    told = re.sub(r"`--no-build`|\(i\.e\., with \)", "", told).strip()
+    if re.search(r"Request failed|Failed to fetch|error sending request|client error|HTTP status|dns error", text):
+        what = " ".join(line for line in lines if line)[:600]
+        return NetworkError(what, where="wheels", hint="check the network and the index that uv is set to")
+    sentences = re.split(r"(?<=[.;]) (?=[A-Z])|(?<=,) (?=we can conclude|and because)", told or text.strip())
+    if len(sentences) > MAX_LINES - 3:
+        sentences = [*sentences[: MAX_LINES - 5], "…", *sentences[-2:]]
+    if missing := re.search(r"(\S+?)(?:==(\S+))? has no usable wheels|all versions of (\S+) have no usable wheels", told):
+        name = missing[1] or missing[3]
+        version = f" {missing[2]}" if missing[2] else ""
+        return ResolveError(
+            f"{name}{version} has no wheel for {target}, and oslet builds no source distribution",
+            where="wheels",
+            hint=f"ask for another version, or for Debian's own package (python3-{name}, perhaps) in packages",
+        )
+    return ResolveError(
+        "\n  ".join(sentence[:400] for sentence in sentences),
+        where="wheels",
+        hint="loosen one of the requirements above, or leave one out",
+    )
