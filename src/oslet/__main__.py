@@ -1,0 +1,3 @@
+from oslet.cli.main import main
+
+main()

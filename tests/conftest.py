@@ -1,0 +1,87 @@
+"""What every test may use: the command line as a person types it, in a home of the test run's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+class Oslet:
+    """The command line of the checkout, with a store of its own."""
+
+    def __init__(self, home: Path, folder: Path) -> None:
+        self.folder = folder
+        self.started: list[str] = []
+        self.environment = {**os.environ, "OSLET_HOME": str(home), "PYTHONUNBUFFERED": "1", "OSLET_DEBUG": "1"}
+
+    def __call__(self, *words: str, code: int = 0, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run ``oslet WORDS`` in the test's folder; fails the test unless it exits with ``code``."""
+        done = subprocess.run(
+            (sys.executable, "-m", "oslet", *words),
+            cwd=self.folder,
+            env=self.environment,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == code, f"oslet {' '.join(words)} → {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self(*words, "--json").stdout)
+
+    def start(self, target: Path | str, *words: str) -> str:
+        """Start an instance in the background and wait until it is healthy; its name. Removed when the test ends."""
+        name = f"t-{uuid.uuid4().hex[:10]}"
+        self.started.append(name)
+        self("run", str(target), "-d", "--wait", "--name", name, *words)
+        return name
+
+    def example(self, name: str, suite: str = "trixie") -> Path:
+        """A copy of an example in the test's folder, on the given suite; its declaration's path."""
+        shutil.copytree(ROOT / "examples" / name, self.folder / name, ignore=shutil.ignore_patterns("*.lock"))
+        declaration = self.folder / name / f"{name}.toml"
+        if suite != "trixie":
+            declaration.write_text(f"{declaration.read_text()}\n[source]\nsuite = {suite!r}\n")
+        return declaration
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One store for the whole run: all workers share what was fetched, as a user's shells do."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    return shared / "home"
+
+
+@pytest.fixture
+def oslet(home: Path, tmp_path: Path) -> Iterator[Oslet]:
+    command = Oslet(home, tmp_path)
+    yield command
+    for name in command.started:
+        command("rm", "--force", name)
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            return port
+
+    return find
