@@ -186,7 +186,7 @@ def _best(offers: Iterator[Offer], target: uvtool.Target) -> dict[str, Offer]:
     for offer in offers:
         others.setdefault(offer.name, []).append(offer.file)
         try:
-            _, version, build, tags = parse_wheel_filename(offer.file)
+            *_, tags = parse_wheel_filename(offer.file)
         except InvalidWheelFilename as error:
             raise ResolveError(str(error), where="wheels") from None
         places = [rank[tag] for tag in tags if tag in rank]

@@ -176,7 +176,9 @@ def _explained(text: str, target: Target) -> ResolveError | NetworkError:
     sentences = re.split(r"(?<=[.;]) (?=[A-Z])|(?<=,) (?=we can conclude|and because)", told or text.strip())
     if len(sentences) > MAX_LINES - 3:
         sentences = [*sentences[: MAX_LINES - 5], "…", *sentences[-2:]]
-    if missing := re.search(r"(\S+?)(?:==(\S+))? has no usable wheels|all versions of (\S+) have no usable wheels", told):
+    if missing := re.search(
+        r"(\S+?)(?:==(\S+))? has no usable wheels|all versions of (\S+) have no usable wheels", told
+    ):
         name = missing[1] or missing[3]
         version = f" {missing[2]}" if missing[2] else ""
         return ResolveError(
