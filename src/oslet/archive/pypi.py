@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from oslet.archive import uvtool
-from oslet.errors import IntegrityError, NetworkError, OsletError, ResolveError
+from oslet.errors import OsletError, ResolveError
 from oslet.model.lock import Arch, Wheel
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 CONNECTIONS = 8
 MAX_WHEEL = 4 << 30
 """Bytes of the largest wheel that is fetched when the index doesn't say its size."""
-MAX_METADATA = 4 << 20
 
 
 class Transport(Protocol):
@@ -55,14 +54,12 @@ def resolve(
     glibc: str = "",
     exclude_newer: str = "",
     folder: Path | None = None,
-    transport: Transport | None = None,
     progress: Progress | None = None,
 ) -> tuple[Wheel, ...]:
     """Exactly which wheels answer these PEP 508 requirements in an image, sorted by name.
 
     ``python`` (``3.13``), ``arch`` and ``glibc`` (``2.41``; what that Python's Debian has, when empty) are the image's.
     ``exclude_newer`` (RFC 3339) leaves out later uploads; ``folder``, one of wheels, is the only source when given.
-    With a ``transport``, ``request`` is the parent's requirement as it was written (PEP 658); else its name alone.
     Raises ResolveError when there is no answer or a requirement can't be locked, NetworkError when no index answers.
     """
     asked = [_requirement(text) for text in requirements]
@@ -76,7 +73,6 @@ def resolve(
     pins = [f"{offer.name}=={offer.version}" for offer in offers.values()]
     parents = uvtool.parents(lines, pins, target, exclude_newer=exclude_newer, folder=folder)
     brought = _brought(offers, parents)
-    relations = _relations({by for by in brought.values() if by}, offers, transport)
     direct = {_canonical(r.name): text for r, text in zip(asked, requirements)}
     return tuple(
         Wheel(
@@ -86,7 +82,7 @@ def resolve(
             size=offer.size,
             sha256=offer.sha256,
             by=brought[name],
-            request=_written(relations.get(brought[name], []), name, target) if brought[name] else direct[name],
+            request=parents[name][brought[name]] if brought[name] else direct[name],
         )
         for name, offer in sorted(offers.items())
     )
@@ -202,7 +198,7 @@ def _best(offers: Iterator[Offer], target: uvtool.Target) -> dict[str, Offer]:
     return {name: offer for name, (_, offer) in best.items()}
 
 
-def _brought(offers: Mapping[str, Offer], parents: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def _brought(offers: Mapping[str, Offer], parents: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """Who brought each distribution: nearest to the declaration first, so that every chain ends there."""
     brought = {name: "" for name in sorted(offers) if uvtool.DECLARED in parents.get(name, ())}
     ring = list(brought)
@@ -217,38 +213,6 @@ def _brought(offers: Mapping[str, Offer], parents: Mapping[str, Sequence[str]]) 
         if name not in brought:
             raise ResolveError(f"uv doesn't say what needs {name}", where="wheels", hint="update uv")
     return brought
-
-
-def _relations(
-    names: set[str], offers: Mapping[str, Offer], transport: Transport | None
-) -> dict[str, list[Requirement]]:
-    """What each of these distributions asks for, from its metadata file beside the wheel (PEP 658)."""
-    if transport is None or not names:
-        return {}
-    from packaging.metadata import parse_email
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    def one(name: str) -> tuple[str, list[Requirement]]:
-        try:
-            text = b"".join(transport.get(offers[name].url + ".metadata", limit=MAX_METADATA))
-            raw, _ = parse_email(text)
-            return name, [Requirement(line) for line in raw.get("requires_dist", [])]
-        except (NetworkError, IntegrityError, InvalidRequirement, OSError):
-            return name, []  # an index need not serve it; the lock then has the name alone
-
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        return dict(pool.map(one, sorted(names)))
-
-
-def _written(relations: Sequence[Requirement], name: str, target: uvtool.Target) -> str:
-    """The requirement among ``relations`` that brought ``name``, without its marker; the name when none is known."""
-    mine = [r for r in relations if _canonical(r.name) == name]
-    environment = target.environment()
-    holds = [r for r in mine if r.marker is None or r.marker.evaluate({**environment, "extra": ""})]
-    for requirement in (*holds, *mine):
-        requirement.marker = None
-        return str(requirement)
-    return name
 
 
 def _in_folder(folder: Path, wheel: Wheel) -> Path:

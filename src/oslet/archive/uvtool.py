@@ -72,22 +72,6 @@ class Target(NamedTuple):
         yield from cpython_tags((major, minor), abis=[short], platforms=platforms)
         yield from compatible_tags((major, minor), interpreter=short, platforms=platforms)
 
-    def environment(self) -> dict[str, str]:
-        """The variables of environment markers (PEP 508) in the image."""
-        return {
-            "implementation_name": "cpython",
-            "implementation_version": f"{self.python}.0",
-            "os_name": "posix",
-            "platform_machine": MACHINE[self.arch],
-            "platform_python_implementation": "CPython",
-            "platform_release": "",
-            "platform_system": "Linux",
-            "platform_version": "",
-            "python_full_version": f"{self.python}.0",
-            "python_version": self.python,
-            "sys_platform": "linux",
-        }
-
 
 def lock(
     requirements: Sequence[str],
@@ -104,7 +88,7 @@ def lock(
     """
     flags = [*(("--no-deps",) if alone else ()), "--format", "pylock.toml"]
     flags += ["--universal"] if everything else ["--python-platform", target.platform]
-    text = _compile(requirements, target, [*flags, *_source(exclude_newer, folder)])
+    text, _ = _compile(requirements, target, ["--quiet", *flags, *_source(exclude_newer, folder)])
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -118,18 +102,36 @@ def parents(
     *,
     exclude_newer: str = "",
     folder: Path | None = None,
-) -> dict[str, list[str]]:
-    """Which distributions need each, ``DECLARED`` among them where the requirements do. ``pins`` fixes the versions."""
-    flags = ["--annotation-style", "line", "--python-platform", target.platform, *_source(exclude_newer, folder)]
+) -> dict[str, dict[str, str]]:
+    """For each distribution, those that need it and what they ask for (``anyio`` → ``{"starlette": "anyio>=4"}``).
+
+    ``DECLARED`` is among them where the requirements themselves ask. ``pins`` fixes the versions.
+    """
+    flags = ["--annotation-style", "line", "--verbose", "--python-platform", target.platform]
+    flags += _source(exclude_newer, folder)
     try:  # what the first question fetched is in uv's cache: ten times quicker than to ask the index again
-        text = _compile(requirements, target, [*flags, "--offline"], pins)
+        text, log = _compile(requirements, target, [*flags, "--offline"], pins)
     except (ResolveError, NetworkError):
-        text = _compile(requirements, target, flags, pins)
-    found: dict[str, list[str]] = {}
+        text, log = _compile(requirements, target, flags, pins)
+    asked = _asked(log)
+    found: dict[str, dict[str, str]] = {}
     for line in text.splitlines():
         if match := re.match(r"([\w.-]+)(?:\[[^\]]*\])?==\S+.*?\s# via (.*)", line):
+            name = match[1]
             via = [part.strip() for part in match[2].split(",")]
-            found[match[1]] = [DECLARED if "requirements.in" in v else v for v in via if not v.startswith("-c ")]
+            by = [DECLARED if "requirements.in" in v else v for v in via if not v.startswith("-c ")]
+            found[name] = {parent: asked.get((parent, name), name) for parent in by}
+    return found
+
+
+def _asked(log: str) -> dict[tuple[str, str], str]:
+    """Who asks for whom, and how, as uv tells it while it resolves; its log is no promise, so this may be empty."""
+    found: dict[tuple[str, str], str] = {}
+    for match in re.finditer(r"transitive dependency for ([\w.-]+)==\S+: ([\w.-]+)(\[[^\]]*\])?(\{.*?\})?(.*)", log):
+        parent, name, extras, _, versions = match.groups()
+        versions = re.sub(r"^>=(\S+), <\1\+$", r"==\1", versions.strip()).replace("*", "")
+        if parent != name:
+            found.setdefault((parent, name), f"{name}{extras or ''}{versions.replace(' ', '')}")
     return found
 
 
@@ -138,8 +140,10 @@ def _source(exclude_newer: str, folder: Path | None) -> list[str]:
     return [*flags, "--no-index", "--find-links", str(folder.absolute())] if folder is not None else flags
 
 
-def _compile(requirements: Sequence[str], target: Target, flags: Sequence[str], pins: Sequence[str] = ()) -> str:
-    """Run ``uv pip compile``; its standard output."""
+def _compile(
+    requirements: Sequence[str], target: Target, flags: Sequence[str], pins: Sequence[str] = ()
+) -> tuple[str, str]:
+    """Run ``uv pip compile``; its standard output and its log."""
     import uv
 
     with tempfile.TemporaryDirectory(prefix="oslet-uv-") as name:
@@ -150,7 +154,7 @@ def _compile(requirements: Sequence[str], target: Target, flags: Sequence[str], 
         command = [uv.find_uv_bin(), "pip", "compile", "requirements.in", "--constraints", "pins.txt", "--directory"]
         command += [name, "--project", name, "--python-version", target.python, "--no-python-downloads"]
         command += [*(("--python", sys.executable) if sys.executable else ()), "--only-binary", ":all:", "--no-header"]
-        command += ["--quiet", "--color", "never", "--no-progress", "--no-emit-index-url", *flags]
+        command += ["--color", "never", "--no-progress", "--no-emit-index-url", *flags]
         environment = {k: v for k, v in os.environ.items() if k not in ("UV_WORKING_DIR", "UV_PROJECT", "VIRTUAL_ENV")}
         try:
             done = subprocess.run(
@@ -160,13 +164,14 @@ def _compile(requirements: Sequence[str], target: Target, flags: Sequence[str], 
             raise NetworkError(f"no answer of the Python index in {TIMEOUT} s", where="wheels") from None
     if done.returncode:
         raise _explained(done.stderr.decode("utf-8", "replace"), target)
-    return done.stdout.decode("utf-8", "replace")
+    return done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
 
 
 def _explained(text: str, target: Target) -> ResolveError | NetworkError:
     """uv's own explanation, condensed: one error whose sentences fit a dozen lines."""
     body = text.split("\nhint:")[0]
     lines = [re.sub(r"^(error|cause|warning): ", "", line.strip()) for line in body.splitlines()]
+    lines = [line for line in lines if not re.match(r"(DEBUG|TRACE|INFO) ", line)]
     told = " ".join(line for line in lines if line and not line.startswith("No solution found"))
     told = re.sub(r",? we can conclude that your requirements are unsatisfiable", " this can't be had", told)
     told = re.sub(r"`--no-build`|\(i\.e\., with \)", "", told).strip()
