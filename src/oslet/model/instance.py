@@ -41,9 +41,13 @@ class Secret:
 
 
 class Arguments(Struct, frozen=True):
-    """Values for an image's params, checked against their kinds, in declaration order; every param is present."""
+    """Values for an image's params, checked against their kinds, in declaration order; every param is present.
+
+    ``separators`` are what stands between the items of each list param that says so; a comma for the others.
+    """
 
     values: dict[str, Any]
+    separators: dict[str, str] = {}
 
 
 class Instance(Struct, frozen=True):

@@ -1,0 +1,99 @@
+"""``{name}`` in texts: which names a text holds, and filling them.
+
+A text is literal but for ``{name}``, a param; ``{{`` and ``}}`` stand for literal braces.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+PARAM_NAME = r"[a-z][a-z0-9_]{0,62}"
+
+_PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_NAME = re.compile(PARAM_NAME)
+
+
+class TextError(ValueError):
+    """A text that can't be read: ``args`` are what is wrong and what to do."""
+
+    @property
+    def what(self) -> str:
+        return str(self.args[0])
+
+    @property
+    def hint(self) -> str:
+        return str(self.args[1]) if len(self.args) > 1 else ""
+
+
+def _pieces(text: str) -> Iterator[tuple[str, str]]:
+    """(literal, "") and ("", name), in order."""
+    at = 0
+    for match in _PIECE.finditer(text):
+        if match.start() > at:
+            yield text[at : match.start()], ""
+        at = match.end()
+        piece, name = match.group(), match.group(1)
+        if piece in ("{{", "}}"):
+            yield piece[0], ""
+        elif name is None:
+            raise TextError(f"a lone {piece!r} in {_short(text)}", f"write {piece * 2} for a literal brace")
+        elif not _NAME.fullmatch(name):
+            raise TextError(
+                f"{{{_clip(name)}}} is no param's name",
+                f"write {{{{{_clip(name)}}}}} for literal braces" if name else "write {{}} for literal braces",
+            )
+        else:
+            yield "", name
+    if at < len(text):
+        yield text[at:], ""
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The params a text holds, in order of first appearance. TextError if its braces don't read."""
+    if "{" not in text and "}" not in text:
+        return ()
+    return tuple(dict.fromkeys(name for _, name in _pieces(text) if name))
+
+
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """The text with every ``{name}`` replaced and literal braces single. KeyError for a name without a value."""
+    if "{" not in text and "}" not in text:
+        return text
+    return "".join(values[name] if name else literal for literal, name in _pieces(text))
+
+
+def fill_some(text: str, values: Mapping[str, str]) -> str:
+    """The text with only the names in ``values`` replaced: still a text, with its escapes."""
+    if "{" not in text and "}" not in text:
+        return text
+    return "".join(
+        escape(values.get(name, literal)) if literal or name in values else f"{{{name}}}"
+        for literal, name in _pieces(text)
+    )
+
+
+def escape(literal: str) -> str:
+    """The text that stands for ``literal``."""
+    return literal.replace("{", "{{").replace("}", "}}")
+
+
+def plain(value: Any, separator: str = ",") -> str:
+    """A canonical value as an application reads it: whole numbers without a point, booleans as true and false,
+    sizes in bytes, durations in seconds, lists joined by ``separator``."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e16 else repr(value)
+    if isinstance(value, list | tuple):
+        return separator.join(plain(each) for each in value)
+    return str(value)
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def _short(text: str) -> str:
+    return repr(_clip(text))
