@@ -4,8 +4,11 @@
 the source's. Where one stands is PEP 3147's rule. The same source at the same path gives the same bytes on any
 machine, in any order, with any number of workers.
 
-The compiler reads, for each source, a length (4 bytes, little endian) and that many bytes of path; it writes, for each
-in turn, its index and a length (4 bytes each), a byte (0: byte code follows, 1: why there is none), and the rest.
+A package's sources are compiled in batches, a declaration's own each for itself: so one that changes is compiled alone.
+
+The compiler reads, for each batch, how many paths it has, and for each path its length and the path itself; it writes,
+for each, its index over all batches, a length, a byte (0: byte code follows, 1: why there is none), and the rest.
+Numbers are of 4 bytes, little endian; answers come in any order.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,6 +38,8 @@ HEADER = 16
 UNCHECKED_HASH = b"\x01\x00\x00\x00"
 MAX_PATH = 4096
 TIMEOUT = 600
+BATCH = 32
+"""Sources compiled in one process; part of what byte code depends on (``compiler.py`` says why)."""
 
 
 class Source(NamedTuple):
@@ -72,23 +77,18 @@ def compile_bytecode(
     sandbox started, only when something has to be compiled. Raises BuildError when the interpreter doesn't answer.
     A source that Python can't compile (a template, a module for another version) is left as it is.
     """
-    key = digest((interpreter_digest, python, hashlib.sha256(_compiler().encode()).hexdigest()))
+    key = digest((interpreter_digest, python, BATCH, hashlib.sha256(_compiler().encode()).hexdigest()))
     sources = _sources(files, python)
+    batches = _batches(sources)
+    codes = [_recall(store, key, batch) for batch in batches]
+    missing = [batch for batch, known in zip(batches, codes) if known is None]
+    made = iter(_compile(store, missing, python, sandbox, rootfs()) if missing else ())
     known: dict[str, Code] = {}
-    missing: list[Source] = []
-    groups = [
-        list(group) for _, group in groupby(sorted(sources, key=lambda s: (s.origin, s.path)), lambda s: s.origin)
-    ]
-    for group in groups:
-        found = _recall(store, key, group)
-        known.update(found)
-        missing += [source for source in group if source.path not in found]
-    if missing:
-        made = {code.path: code for code in _compile(store, missing, python, sandbox, rootfs())}
-        known.update(made)
-        for group in groups:
-            if any(source.path in made for source in group):
-                _remember(store, key, group, made, known)
+    for batch, found in zip(batches, codes):
+        if found is None:
+            found = next(made)
+            store.remember("bytecode", _name(key, batch), canonical(found))
+        known.update({code.path: code for code in found})
     for source in sources:
         code = known[source.path]
         if not code.why:
@@ -96,7 +96,7 @@ def compile_bytecode(
             path = cached(source.path, python)
             files.place(Entry(path, "file", 0o644, size=code.size, digest=code.digest, origin=ORIGIN, reason=reason))
     skipped = tuple((s.path, known[s.path].why) for s in sources if known[s.path].why)
-    return Compiled(len(sources) - len(skipped), len(missing), skipped)
+    return Compiled(len(sources) - len(skipped), sum(map(len, missing)), skipped)
 
 
 def cached(path: str, python: str) -> str:
@@ -128,11 +128,24 @@ def _fresh(files: Files, source: Entry, path: str) -> bool:
     return code is not None and code.origin == ORIGIN and not source.origin.startswith("made:")
 
 
-def _compile(store: Store, sources: Sequence[Source], python: str, sandbox: Sandbox, rootfs: Path) -> Iterator[Code]:
+def _batches(sources: Sequence[Source]) -> list[list[Source]]:
+    """``sources`` by who brought them, in order, at most ``BATCH`` together."""
+    found = []
+    for origin, group in groupby(sorted(sources, key=lambda s: (s.origin, s.path)), lambda s: s.origin):
+        members = list(group)
+        width = 1 if origin == "files" else BATCH
+        found += [members[at : at + width] for at in range(0, len(members), width)]
+    return found
+
+
+def _compile(
+    store: Store, batches: Sequence[Sequence[Source]], python: str, sandbox: Sandbox, rootfs: Path
+) -> list[tuple[Code, ...]]:
+    """What becomes of each batch's sources, compiled by the Python in ``rootfs``."""
     interpreter = f"/usr/bin/python{python}"
     # pycache_prefix: the compiler itself starts from sources alone, as it did in the first build (see compiler.py)
     flags = ["-I", "-S", "-B", "-W", "ignore", "-X", "utf8", "-X", "pycache_prefix=/dev/null/none"]
-    stdin = b"".join(len(p).to_bytes(4, "little") + p for p in (s.path.encode() for s in sources))
+    stdin = b"".join(_number(len(batch)) + b"".join(map(_task, batch)) for batch in batches)
     done = sandbox(rootfs, [interpreter, *flags, "-c", _compiler()], stdin=stdin, timeout=TIMEOUT)
     if done.code:
         last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-3:]
@@ -141,17 +154,28 @@ def _compile(store: Store, sources: Sequence[Source], python: str, sandbox: Sand
             where="bytecode",
             hint="the image must hold a Python that starts; check what trim and keep leave of it",
         )
-    answers = dict(_answers(done.stdout, len(sources)))
-    for index, source in enumerate(sources):
-        failed, data = answers[index]
-        if failed:
-            yield Code(source.path, "", 0, data.decode("utf-8", "replace")[:300])
-        else:
-            yield Code(source.path, store.put(data, 0o644), len(data))
+    answers = dict(_answers(done.stdout, sum(map(len, batches))))
+    index = count()
+    return [tuple(_code(store, source, *answers[next(index)]) for source in batch) for batch in batches]
 
 
-def _answers(data: bytes, count: int) -> Iterator[tuple[int, tuple[bool, bytes]]]:
-    """The compiler's frames, each index from 0 to ``count`` once. Raises IntegrityError for anything else."""
+def _code(store: Store, source: Source, failed: bool, data: bytes) -> Code:
+    if failed:
+        return Code(source.path, "", 0, data.decode("utf-8", "replace")[:300])
+    return Code(source.path, store.put(data, 0o644), len(data))
+
+
+def _task(source: Source) -> bytes:
+    path = source.path.encode()
+    return _number(len(path)) + path
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(4, "little")
+
+
+def _answers(data: bytes, expected: int) -> Iterator[tuple[int, tuple[bool, bytes]]]:
+    """The compiler's frames, each index from 0 to ``expected`` once. Raises IntegrityError for anything else."""
     at = 0
     seen = set()
     while at < len(data):
@@ -159,46 +183,28 @@ def _answers(data: bytes, count: int) -> Iterator[tuple[int, tuple[bool, bytes]]
         frame = data[at + 8 : at + 8 + size]
         at += 8 + size
         bad_code = frame[:1] == b"\0" and (len(frame) <= 1 + HEADER or frame[5:9] != UNCHECKED_HASH)
-        if index >= count or index in seen or at > len(data) or frame[:1] not in (b"\0", b"\1") or bad_code:
+        if index >= expected or index in seen or at > len(data) or frame[:1] not in (b"\0", b"\1") or bad_code:
             raise IntegrityError("the image's Python answers with something else than byte code", where="bytecode")
         seen.add(index)
         yield index, (frame[:1] == b"\1", frame[1:])
-    if len(seen) != count:
-        raise IntegrityError(f"byte code of {count} files was asked for, {len(seen)} came", where="bytecode")
+    if len(seen) != expected:
+        raise IntegrityError(f"byte code of {expected} files was asked for, {len(seen)} came", where="bytecode")
 
 
-def _recall(store: Store, key: str, group: Sequence[Source]) -> dict[str, Code]:
-    """What the store knows of these sources: of all at once, else of each."""
-    if (whole := store.recall("bytecode", _name(key, group))) is not None:
-        return _there(store, decode(whole, tuple[Code, ...], where="the store's memory of byte code"))
-    found: dict[str, Code] = {}
-    if len(group) > 1 and store.recall("bytecode", _name(key, ())) is None:
-        return found  # nothing was ever compiled with this interpreter
-    for source in group:
-        if len(group) > 1 and (one := store.recall("bytecode", _name(key, [source]))) is not None:
-            found.update(_there(store, decode(one, tuple[Code, ...], where="the store's memory of byte code")))
-    return found
+def _recall(store: Store, key: str, batch: Sequence[Source]) -> tuple[Code, ...] | None:
+    """What became of ``batch`` when it was compiled before; None when the store doesn't have it (any more)."""
+    if (known := store.recall("bytecode", _name(key, batch))) is None:
+        return None
+    codes = decode(known, tuple[Code, ...], where="the store's memory of byte code")
+    return codes if all(code.why or _has(store, code.digest) for code in codes) else None
 
 
-def _remember(store: Store, key: str, group: Sequence[Source], made: dict[str, Code], known: dict[str, Code]) -> None:
-    store.remember("bytecode", _name(key, ()), b"1")
-    store.remember("bytecode", _name(key, group), canonical(tuple(known[s.path] for s in group)))
-    if group[0].origin == "files" and len(group) > 1:  # the others change as a whole, with their package
-        for source in group:
-            if source.path in made:
-                store.remember("bytecode", _name(key, [source]), canonical((made[source.path],)))
-
-
-def _name(key: str, group: Sequence[Source]) -> str:
-    return digest((key, tuple((s.path, s.digest) for s in group)))
-
-
-def _there(store: Store, codes: Sequence[Code]) -> dict[str, Code]:
-    """Those whose byte code the store still has: what is remembered is no root that keeps objects."""
-    return {code.path: code for code in codes if code.why or _has(store, code.digest)}
+def _name(key: str, batch: Sequence[Source]) -> str:
+    return digest((key, tuple((s.path, s.digest) for s in batch)))
 
 
 def _has(store: Store, content: str) -> bool:
+    """Whether ``content`` is still there: what is remembered is no root that keeps objects."""
     try:
         return bool(store.object(content).exists())
     except (IntegrityError, OSError):

@@ -1,8 +1,10 @@
 """Runs inside the image, on its own Python, and imports nothing of oslet: sources' paths in, byte code out.
 
-It is handed over as text (``python3 -c``). ``bytecode.py`` describes both streams. Each file is compiled in a child
+It is handed over as text (``python3 -c``). ``bytecode.py`` describes both streams. Each batch is compiled in a child
 of its own, forked from this process in its first state, because what CPython's marshal writes depends on what was
 compiled before in the same process (cpython#129724: an object that something else holds too is written as a reference).
+So a batch's byte code depends on the batch alone, in whatever order and company it is compiled. One child a file
+would do as well, but takes twice as long: a new process pays for each page of memory it touches.
 Only built-in and frozen modules are imported, so that the first state is the same whatever else the image holds.
 """
 
@@ -10,6 +12,7 @@ import _frozen_importlib_external as external
 import _imp
 import gc
 import os
+import select
 import sys
 
 MAX_SOURCE = 64 << 20
@@ -34,13 +37,19 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def tasks(data: bytes) -> list[bytes]:
-    found: list[bytes] = []
-    at = 0
+def batches(data: bytes) -> list[list[tuple[int, bytes]]]:
+    """The batches of (index, path) that ``data`` spells."""
+    found: list[list[tuple[int, bytes]]] = []
+    at = index = 0
     while at < len(data):
-        size = int.from_bytes(data[at : at + 4], "little")
-        found.append(data[at + 4 : at + 4 + size])
-        at += 4 + size
+        count = int.from_bytes(data[at : at + 4], "little")
+        at += 4
+        found.append([])
+        for _ in range(count):
+            size = int.from_bytes(data[at : at + 4], "little")
+            found[-1].append((index, data[at + 4 : at + 4 + size]))
+            at += 4 + size
+            index += 1
     return found
 
 
@@ -55,45 +64,68 @@ def compiled(path: bytes) -> bytes:
     return bytes(external._code_to_hash_pyc(code, _imp.source_hash(key, source), False))  # type: ignore[attr-defined]
 
 
-def answer(path: bytes, descriptor: int) -> None:
+def answer(index: int, path: bytes) -> bytes:
     try:
         data = b"\0" + compiled(path)
-    except BaseException as error:
-        text = f"{type(error).__name__}: {error}"
-        data = b"\1" + text.encode("utf-8", "replace")[:1000]
-    write_all(descriptor, data)
+    except Exception as error:
+        data = b"\1" + f"{type(error).__name__}: {error}".encode("utf-8", "replace")[:1000]
+    return number(index) + number(len(data)) + data
+
+
+def start(batch: list[tuple[int, bytes]]) -> tuple[int, int]:
+    """A child that compiles ``batch``: its process id, and where its answers are read."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(writer)
+        return child, reader
+    for index, path in batch:
+        write_all(writer, answer(index, path))
+    os._exit(0)
+
+
+def whole(data: bytearray) -> tuple[int, int]:
+    """How many answers ``data`` holds whole, and their length together."""
+    count = at = 0
+    while at + 8 <= len(data):
+        size = 8 + int.from_bytes(data[at + 4 : at + 8], "little")
+        if at + size > len(data):
+            break
+        count, at = count + 1, at + size
+    return count, at
 
 
 def main() -> None:
     sys.dont_write_bytecode = True
-    todo = tasks(read_all(0))
+    todo = batches(read_all(0))[::-1]
     gc.disable()
     gc.freeze()
     width = max(1, len(os.sched_getaffinity(0)))
-    running: list[tuple[int, int, int]] = []
-    for index, path in enumerate(todo):
-        if len(running) >= width:
-            collect(running)
-        reader, writer = os.pipe()
-        child = os.fork()
-        if not child:
-            answer(path, writer)
-            os._exit(0)
-        os.close(writer)
-        running.append((index, child, reader))
-    while running:
-        collect(running)
-
-
-def collect(running: list[tuple[int, int, int]]) -> None:
-    """Pass on the answer of the oldest child; younger ones run on meanwhile, until their pipes are full."""
-    index, child, reader = running.pop(0)
-    data = read_all(reader)
-    os.close(reader)
-    status = os.waitpid(child, 0)[1]
-    if status:
-        data = f"\1the compiler died (wait status {status})".encode()
-    write_all(1, number(index) + number(len(data)) + data)
+    running: dict[int, tuple[int, list[tuple[int, bytes]], bytearray]] = {}
+    poll = select.poll()
+    while todo or running:
+        while todo and len(running) < width:
+            batch = todo.pop()
+            child, reader = start(batch)
+            running[reader] = (child, batch, bytearray())
+            poll.register(reader, select.POLLIN)
+        for reader, _ in poll.poll():
+            child, batch, data = running[reader]
+            chunk = os.read(reader, 1 << 16)
+            data += chunk
+            if chunk:
+                continue
+            poll.unregister(reader)
+            os.close(reader)
+            del running[reader]
+            status = os.waitpid(child, 0)[1]
+            count, size = whole(data)
+            write_all(1, bytes(data[:size]))
+            if count < len(batch):  # the file that killed the child; those after it get a child of their own
+                why = f"\1the compiler died (wait status {status})".encode()
+                write_all(1, number(batch[count][0]) + number(len(why)) + why)
+                if batch[count + 1 :]:
+                    todo.append(batch[count + 1 :])
 
 
 main()
