@@ -33,7 +33,7 @@ class Files:
     """
 
     def __init__(self, store: Objects, entries: Iterable[Entry], dropped: Iterable[Dropped] = ()) -> None:
-        self._store = store
+        self.store = store
         self._entries: dict[str, Entry] = {e.path: e for e in entries if e.path != "/"}
         self._dropped: list[Dropped] = list(dropped)
         self._children: dict[str, set[str]] | None = None
@@ -101,7 +101,7 @@ class Files:
         entry = self.at(path)
         if entry is None or entry.kind != "file":
             raise BuildError("no such file in the image", where=path)
-        return self._store.read(entry.digest)
+        return self.store.read(entry.digest)
 
     def text(self, path: str) -> str:
         return self.data(path).decode("utf-8", "replace")
@@ -113,7 +113,7 @@ class Files:
         digest = hashlib.sha256(data).hexdigest()
         old = self._entries.get(self._follow(path, last=False))
         if old is None or old.digest != digest:
-            digest = self._store.put(data, mode)
+            digest = self.store.put(data, mode)
         self.place(Entry(path, "file", mode, uid, gid, len(data), digest, "", origin, reason))
 
     def mkdir(

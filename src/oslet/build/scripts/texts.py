@@ -1,0 +1,384 @@
+"""Programs that turn text into text, as far as maintainer scripts use them; an option beyond that is Unreadable."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from oslet.build.scripts.own import unescape
+from oslet.build.scripts.shell import Command, Shell
+
+_CLASSES = {
+    "alnum": "a-zA-Z0-9", "alpha": "a-zA-Z", "digit": "0-9", "space": r"\s", "upper": "A-Z", "lower": "a-z",
+    "blank": " \t", "punct": r"!-/:-@\[-`{-~", "xdigit": "0-9a-fA-F", "print": r"\x20-\x7e",
+}  # fmt: skip
+
+
+def options(shell: Shell, args: list[str], flags: str, valued: str = "") -> tuple[dict[str, list[str]], list[str]]:
+    """Short options as in getopt(3): name → values, and the operands. Raises Unreadable for an unknown one."""
+    found: dict[str, list[str]] = {}
+    operands: list[str] = []
+    rest = list(args)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            return found, operands + rest
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            if name in LONG:
+                found.setdefault(LONG[name], []).append(value if equals else (rest.pop(0) if LONG[name] in valued else ""))
+                continue
+            raise shell.unreadable(None, f"{word} isn't understood")
+        if not word.startswith("-") or word == "-":
+            operands.append(word)
+            continue
+        letters = word[1:]
+        while letters:
+            letter, letters = letters[0], letters[1:]
+            if letter in valued:
+                if not letters and not rest:
+                    raise shell.unreadable(None, f"-{letter} lacks its value")
+                found.setdefault(letter, []).append(letters or rest.pop(0))
+                letters = ""
+            elif letter in flags:
+                found.setdefault(letter, []).append("")
+            else:
+                raise shell.unreadable(None, f"-{letter} isn't understood")
+    return found, operands
+
+
+LONG = {
+    "quiet": "q", "silent": "q", "invert-match": "v", "extended-regexp": "E", "fixed-strings": "F", "expression": "e",
+    "ignore-case": "i", "mode": "m", "parents": "p", "recursive": "R", "force": "f", "verbose": "v", "owner": "o",
+    "group": "g", "directory": "d", "preserve": "p", "no-dereference": "h", "symbolic": "s", "archive": "a",
+    "word-regexp": "w", "line-regexp": "x", "count": "c", "in-place": "i", "regexp-extended": "r", "no-messages": "s",
+    "no-clobber": "n", "changes": "c",
+}  # fmt: skip
+
+
+def regex(shell: Shell, text: str, *, extended: bool) -> str:
+    """A POSIX regular expression as one of Python's (XBD 9)."""
+    if len(text) > 1000:
+        raise shell.unreadable(None, "a regular expression that is too long")
+    out = ""
+    at = 0
+    while at < len(text):
+        char = text[at]
+        if char == "[":
+            end = text.find("]", at + 2 + text.startswith("[^", at))
+            while end > 0 and text.rfind("[:", at, end) > text.rfind(":]", at, end) and text[end - 1] == ":":
+                end = text.find("]", end + 1)
+            if end < 0:
+                raise shell.unreadable(None, "a regular expression with an open bracket")
+            inside = text[at + 1 : end]
+            inside = inside.replace("\\", "\\\\").replace("[", "\\[")
+            inside = re.sub(r"\\\[:(\w+):\]?", lambda m: _CLASSES.get(m[1], ""), inside)
+            out += f"[{inside}]"
+            at = end + 1
+            continue
+        if char == "\\" and at + 1 < len(text):
+            following = text[at + 1]
+            at += 2
+            if not extended and following in "(){}|+?":
+                out += following
+            elif following in "<>":
+                out += r"\b"
+            else:
+                out += "\\" + following
+            continue
+        if not extended and char in "(){}|+?":
+            out += "\\" + char
+        elif char == "*" and out in ("", "^"):
+            out += r"\*"
+        else:
+            out += char
+        at += 1
+    return out
+
+
+def _sources(shell: Shell, paths: list[str]) -> list[str] | None:
+    """The texts of the operands, or standard input; None when one is missing."""
+    if not paths:
+        return [shell.input.all()]
+    texts = []
+    for path in paths:
+        if path == "-":
+            texts.append(shell.input.all())
+        elif path == "/dev/null":
+            texts.append("")
+        elif shell.install.is_file(shell.path(path)):
+            texts.append(shell.install.text(shell.path(path)))
+        else:
+            return None
+    return texts
+
+
+def _grep(shell: Shell, args: list[str], *, extended: bool = False, fixed: bool = False) -> int:
+    found, operands = options(shell, args, "qEFGvwxicshlnHo", "em")
+    patterns = found.get("e") or [operands.pop(0)]
+    extended, fixed = extended or "E" in found, fixed or "F" in found
+    body = "|".join(re.escape(p) if fixed else regex(shell, p, extended=extended) for p in patterns)
+    if "w" in found:
+        body = rf"(?<!\w)(?:{body})(?!\w)"
+    search = re.compile(rf"(?:{body})" if "x" not in found else rf"^(?:{body})$", re.I if "i" in found else 0).search
+    texts = _sources(shell, operands)
+    if texts is None:
+        return 2
+    hits = []
+    for text in texts:
+        for line in text.splitlines():
+            match = search(line)
+            if (match is None) == ("v" in found):
+                hits.append(match[0] if "o" in found and match else line)
+    if "c" in found:
+        shell.write(f"{len(hits)}\n")
+    elif "l" in found and hits:
+        shell.write("\n".join(operands) + "\n")
+    elif "q" not in found:
+        shell.write("".join(f"{line}\n" for line in hits))
+    return 0 if hits else 1
+
+
+def _egrep(shell: Shell, args: list[str]) -> int:
+    return _grep(shell, args, extended=True)
+
+
+def _fgrep(shell: Shell, args: list[str]) -> int:
+    return _grep(shell, args, fixed=True)
+
+
+def _plain_grep(shell: Shell, args: list[str]) -> int:
+    return _grep(shell, args)
+
+
+_SED = re.compile(r"\s*(?:/((?:[^/\\]|\\.)*)/|(\d+)|(\$))?\s*(!?)\s*([sdpq{}]?)", re.DOTALL)
+
+
+def _sed(shell: Shell, args: list[str]) -> int:
+    in_place = [a for a in args if re.fullmatch(r"-i.*|--in-place.*", a)]
+    found, operands = options(shell, [a for a in args if a not in in_place], "nErsu", "e")
+    scripts = found.get("e") or [operands.pop(0)]
+    commands = [c for s in scripts for c in _sed_commands(shell, s, extended="E" in found or "r" in found)]
+    if in_place:
+        for path in operands:
+            absolute = shell.path(path)
+            if not shell.install.is_file(absolute):
+                return 2
+            new = _sed_lines(shell.install.text(absolute), commands, quiet="n" in found)
+            shell.install.put(absolute, new.encode(), 0o644, shell.evidence())
+        return 0
+    texts = _sources(shell, operands)
+    if texts is None:
+        return 2
+    shell.write(_sed_lines("".join(texts), commands, quiet="n" in found))
+    return 0
+
+
+_Sed = tuple[str, "re.Pattern[str] | None", "re.Pattern[str] | None", str, str]
+
+
+def _sed_commands(shell: Shell, script: str, *, extended: bool) -> list[_Sed]:
+    commands: list[_Sed] = []
+    at = 0
+    while at < len(script):
+        if script[at] in " \t\n;":
+            at += 1
+            continue
+        match = _SED.match(script, at)
+        if match is None or match[5] in ("", "{", "}") or match[2] or match[3] or match[4]:
+            raise shell.unreadable(None, "a sed script that isn't understood")
+        address = re.compile(regex(shell, match[1], extended=extended)) if match[1] is not None else None
+        at = match.end()
+        if match[5] != "s":
+            commands.append((match[5], address, None, "", ""))
+            continue
+        mark = script[at]
+        parts = re.compile(rf"((?:[^{re.escape(mark)}\\]|\\.)*){re.escape(mark)}", re.DOTALL)
+        first = parts.match(script, at + 1)
+        second = parts.match(script, first.end()) if first else None
+        if first is None or second is None:
+            raise shell.unreadable(None, "a sed script that isn't understood")
+        flags = re.compile(r"[gIp]*").match(script, second.end())
+        assert flags is not None
+        at = flags.end()
+        wanted = re.compile(regex(shell, first[1].replace(f"\\{mark}", mark), extended=extended), re.I if "I" in flags[0] else 0)
+        commands.append(("s", address, wanted, second[1].replace(f"\\{mark}", mark), flags[0]))
+    return commands
+
+
+def _sed_lines(text: str, commands: list[_Sed], *, quiet: bool) -> str:
+    out = []
+    for original in text.splitlines():
+        line, gone, stop = original, False, False
+        for verb, address, wanted, replacement, flags in commands:
+            if address is not None and not address.search(line):
+                continue
+            if verb == "d":
+                gone = True
+                break
+            if verb == "p":
+                out.append(line)
+            elif verb == "q":
+                stop = True
+            elif wanted is not None:
+                line, count = wanted.subn(lambda m, r=replacement: _sed_put(m, r), line, 0 if "g" in flags else 1)  # type: ignore[misc]
+                if count and "p" in flags:
+                    out.append(line)
+        if not gone and not quiet:
+            out.append(line)
+        if stop:
+            break
+    return "".join(f"{line}\n" for line in out)
+
+
+def _sed_put(match: re.Match[str], replacement: str) -> str:
+    def one(part: re.Match[str]) -> str:
+        if part[0] == "&":
+            return match[0]
+        if part[1].isdigit():
+            return match[int(part[1])] or ""
+        return "\n" if part[1] == "n" else part[1]
+
+    return re.sub(r"&|\\(.)", one, replacement, flags=re.DOTALL)
+
+
+def _cat(shell: Shell, args: list[str]) -> int:
+    texts = _sources(shell, [a for a in args if a == "-" or not a.startswith("-")])
+    shell.write("".join(texts or []))
+    return 0 if texts is not None else 1
+
+
+def _cut(shell: Shell, args: list[str]) -> int:
+    found, operands = options(shell, args, "s", "dfc")
+    mark = (found.get("d") or ["\t"])[0]
+    ranges = []
+    for part in (found.get("f") or found.get("c") or ["1"])[0].split(","):
+        low, dash, high = part.partition("-")
+        ranges.append((int(low or 1), int(high or 10**6) if dash else int(low)))
+    for text in _sources(shell, operands) or []:
+        for line in text.splitlines():
+            cells = list(line) if "c" in found else line.split(mark)
+            kept = [c for i, c in enumerate(cells, 1) if any(a <= i <= b for a, b in ranges)]
+            shell.write(line + "\n" if len(cells) == 1 and "f" in found else ("" if "c" in found else mark).join(kept) + "\n")
+    return 0
+
+
+def _tr(shell: Shell, args: list[str]) -> int:
+    found, sets = options(shell, args, "ds")
+
+    def spread(text: str) -> str:
+        text = re.sub(r"\[:(\w+):\]", lambda m: _CLASSES[m[1]].replace(r"\s", " \t\n"), unescape(text))
+        return re.sub(r"(.)-(.)", lambda m: "".join(chr(c) for c in range(ord(m[1]), ord(m[2]) + 1)), text)
+
+    text = shell.input.all()
+    first = spread(sets[0])
+    if "d" in found:
+        shell.write("".join(c for c in text if c not in first))
+        return 0
+    second = spread(sets[1]) if len(sets) > 1 else first
+    second += second[-1:] * (len(first) - len(second))
+    text = text.translate({ord(a): b for a, b in zip(first, second)})
+    shell.write(re.sub(f"([{re.escape(second)}])\\1+", r"\1", text) if "s" in found else text)
+    return 0
+
+
+def _head(shell: Shell, args: list[str]) -> int:
+    return _part(shell, args, last=False)
+
+
+def _tail(shell: Shell, args: list[str]) -> int:
+    return _part(shell, args, last=True)
+
+
+def _part(shell: Shell, args: list[str], *, last: bool) -> int:
+    args = [re.sub(r"^-(\d+)$", r"-n\1", a) for a in args]
+    found, operands = options(shell, args, "q", "n")
+    count = (found.get("n") or ["10"])[0]
+    texts = _sources(shell, operands)
+    if texts is None or not count.isdigit():
+        return 1
+    lines = "".join(texts).splitlines()
+    shell.write("".join(f"{x}\n" for x in (lines[-int(count) :] if last and int(count) else lines[: int(count)])))
+    return 0
+
+
+def _sort(shell: Shell, args: list[str]) -> int:
+    found, operands = options(shell, args, "urVn")
+    lines = "".join(_sources(shell, operands) or []).splitlines()
+    lines = sorted(set(lines) if "u" in found else lines, reverse="r" in found)
+    shell.write("".join(f"{x}\n" for x in lines))
+    return 0
+
+
+def _wc(shell: Shell, args: list[str]) -> int:
+    found, operands = options(shell, args, "lwc")
+    text = "".join(_sources(shell, operands) or [])
+    shell.write(f"{text.count(chr(10)) if 'l' in found else len(text.split()) if 'w' in found else len(text)}\n")
+    return 0
+
+
+def _awk(shell: Shell, args: list[str]) -> int:
+    """Only ``{print $N}`` and ``/re/ {print $N}``."""
+    found, operands = options(shell, args, "", "Fv")
+    match = re.fullmatch(r"\s*(?:/((?:[^/\\]|\\.)*)/)?\s*\{\s*print\s*(?:\$(\d+|NF))?\s*;?\s*\}\s*", operands.pop(0))
+    if match is None or "v" in found:
+        raise shell.unreadable(None, "an awk program that isn't understood")
+    for line in "".join(_sources(shell, operands) or []).splitlines():
+        if match[1] and not re.search(regex(shell, match[1], extended=True), line):
+            continue
+        cells = line.split((found.get("F") or [None])[0])  # type: ignore[list-item]
+        index = len(cells) if match[2] == "NF" else int(match[2] or 0)
+        shell.write((line if index == 0 else cells[index - 1] if index <= len(cells) else "") + "\n")
+    return 0
+
+
+def _basename(shell: Shell, args: list[str]) -> int:
+    name = args[0].rstrip("/").rpartition("/")[2] or "/"
+    shell.write((name.removesuffix(args[1]) if len(args) > 1 else name) + "\n")
+    return 0
+
+
+def _dirname(shell: Shell, args: list[str]) -> int:
+    head = args[0].rstrip("/").rpartition("/")
+    shell.write((head[0] or ("/" if head[1] else ".")) + "\n")
+    return 0
+
+
+def _seq(shell: Shell, args: list[str]) -> int:
+    numbers = [int(a) for a in args]
+    first = numbers[0] if len(numbers) > 1 else 1
+    step = numbers[1] if len(numbers) > 2 else 1
+    shell.write("".join(f"{n}\n" for n in range(first, numbers[-1] + (1 if step > 0 else -1), step)))
+    return 0
+
+
+def _digest(name: str) -> Command:
+    def run(shell: Shell, args: list[str]) -> int:
+        texts = _sources(shell, args)
+        if texts is None:
+            return 1
+        for index, text in enumerate(texts):
+            data = shell.install.data(shell.path(args[index])) if args else text.encode()
+            shell.write(f"{hashlib.new(name, data).hexdigest()}  {args[index] if args else '-'}\n")
+        return 0
+
+    return run
+
+
+def _expr(shell: Shell, args: list[str]) -> int:
+    if len(args) == 3 and args[1] == ":":
+        match = re.match(regex(shell, args[2], extended=False), args[0])
+        result = (match[1] if match.re.groups else str(match.end())) if match else "0"
+        shell.write(f"{result}\n")
+        return 0 if result not in ("", "0") else 1
+    value = shell.arithmetic(" ".join(args), shell.node)  # type: ignore[arg-type]
+    shell.write(f"{value}\n")
+    return 0 if value != "0" else 1
+
+
+TABLE: dict[str, Command] = {
+    "grep": _plain_grep, "egrep": _egrep, "fgrep": _fgrep, "sed": _sed, "cat": _cat, "cut": _cut, "tr": _tr,
+    "head": _head, "tail": _tail, "sort": _sort, "wc": _wc, "awk": _awk, "mawk": _awk, "basename": _basename,
+    "dirname": _dirname, "seq": _seq, "expr": _expr, "md5sum": _digest("md5"), "sha1sum": _digest("sha1"),
+    "sha256sum": _digest("sha256"),
+}  # fmt: skip
