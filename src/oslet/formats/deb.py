@@ -14,10 +14,12 @@ from oslet.formats.tar import Limits, Member
 MAX_CONTROL = 64 << 20
 """Bytes of all control members of one package; the largest known (kernel headers' md5sums) have a few MiB."""
 
+_USUAL = Limits()
 _MAGIC = b"!<arch>\n"
 _MAX_PARTS = 16
 _XZ_MEMORY = 192 << 20
 """What one xz stream may make the decoder allocate; ``xz -9`` needs 65 MiB."""
+_ERRORS: tuple[type[Exception], ...] = (OSError, ValueError, EOFError, MemoryError)
 _PIECE = 64 << 10
 _OUT = 256 << 10
 
@@ -67,7 +69,7 @@ def control(deb: Path) -> dict[str, bytes]:
     return found
 
 
-def members(deb: Path, limits: Limits = Limits()) -> Iterator[tuple[Member, Iterator[bytes]]]:
+def members(deb: Path, limits: Limits = _USUAL) -> Iterator[tuple[Member, Iterator[bytes]]]:
     """What a package unpacks, as ``tar.read`` gives it: in archive order, streamed; raises IntegrityError."""
     return _tar(deb, "data.tar", limits)
 
@@ -89,11 +91,10 @@ def _tar(deb: Path, wanted: str, limits: Limits) -> Iterator[tuple[Member, Itera
         yield from tar.read(_Inflated(file, part, where, limits), where=where, limits=limits)
 
 
-class _Inflated(io.RawIOBase):
+class _Inflated:
     """One part, decompressed as it is read, in pieces of at most 256 KiB."""
 
     def __init__(self, file: IO[bytes], part: Part, where: str, limits: Limits) -> None:
-        super().__init__()
         self._file = file
         self._left = part.size
         self._suffix = part.name.partition(".tar")[2]
@@ -102,10 +103,7 @@ class _Inflated(io.RawIOBase):
         self._engine: Any = None if not self._suffix else _engine(self._suffix, where)
         self._waiting = b""
 
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1, /) -> bytes:
+    def read(self, size: int, /) -> bytes:
         data = self._piece()
         self._allowed -= len(data)
         if self._allowed < 0:
@@ -132,14 +130,15 @@ class _Inflated(io.RawIOBase):
                 self._waiting = rest
             feed = self._waiting if self._waiting or not self._engine.needs_input else self._compressed()
             self._waiting = b""
-            if not feed and self._engine.needs_input:
-                raise IntegrityError("the package's data end too early", where=self._where)
+            starved = not feed and self._engine.needs_input
             try:
                 data: bytes = self._engine.decompress(feed, _OUT)
-            except (OSError, ValueError, EOFError, MemoryError, *_engine_errors(self._suffix)) as error:
+            except _engine_errors(self._suffix) as error:
                 raise IntegrityError(f"can't be decompressed: {error}", where=self._where) from None
             if data:
                 return data
+            if starved and not self._engine.eof:
+                raise IntegrityError("the package's data end too early", where=self._where)
 
 
 def _engine(suffix: str, where: str) -> Any:
@@ -163,14 +162,14 @@ def _engine_errors(suffix: str) -> tuple[type[Exception], ...]:
     if suffix == ".xz":
         import lzma
 
-        return (lzma.LZMAError,)
+        return lzma.LZMAError, *_ERRORS
     if suffix == ".zst":
-        return (_zstd().ZstdError,)
+        return _zstd().ZstdError, *_ERRORS
     if suffix == ".gz":
         import zlib
 
-        return (zlib.error,)
-    return ()
+        return zlib.error, *_ERRORS
+    return _ERRORS
 
 
 def _zstd() -> Any:

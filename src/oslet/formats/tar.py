@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import IO, Literal, NamedTuple, TypeAlias
+from typing import IO, Literal, NamedTuple, Protocol, TypeAlias
 
 from oslet.errors import IntegrityError
 
@@ -62,7 +62,16 @@ class Limits(NamedTuple):
     """One long name or pax header."""
 
 
-def read(stream: IO[bytes], *, where: str, limits: Limits = Limits()) -> Iterator[tuple[Member, Iterator[bytes]]]:
+class Readable(Protocol):
+    """What a tar is read from: pieces of any length up to ``size``, empty at the end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+_USUAL = Limits()
+
+
+def read(stream: Readable, *, where: str, limits: Limits = _USUAL) -> Iterator[tuple[Member, Iterator[bytes]]]:
     """The members of a tar with each one's content in chunks; content not taken is skipped.
 
     Raises IntegrityError, located at ``where`` and the member, for whatever is not a whole, plain, bounded archive:
@@ -220,7 +229,7 @@ def _extension(type_: bytes, data: bytes, where: str) -> dict[str, bytes]:
 class _Source:
     """A stream read in large pieces and handed out exactly."""
 
-    def __init__(self, stream: IO[bytes], where: str) -> None:
+    def __init__(self, stream: Readable, where: str) -> None:
         self._stream = stream
         self._where = where
         self._buffer = b""
