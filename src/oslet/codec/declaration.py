@@ -24,8 +24,9 @@ def read_toml(path: Path) -> Oslet:
 
     DeclarationError with every fault found, each at ``FILE:LINE: KEY``.
     """
-    text = _text(path)
-    table = parse_toml(text, str(path))
+    where = _shown(path)
+    text = _text(path, where)
+    table = parse_toml(text, where)
     placed: dict[Key, int] = {}
 
     def place(key: Key) -> tuple[int, str]:
@@ -33,7 +34,7 @@ def read_toml(path: Path) -> Oslet:
             placed.update(locate(text))
         line = line_of(placed, key)
         shown = spell(key)
-        return line, f"{path}:{line}: {shown}" if line and shown else f"{path}: {shown}" if shown else str(path)
+        return line, f"{where}:{line}: {shown}" if line and shown else f"{where}: {shown}" if shown else where
 
     return lower(table, path.parent, place)
 
@@ -80,8 +81,15 @@ def lower(table: dict[str, Any], folder: Path, place: Place) -> Oslet:
     return value
 
 
-def _text(path: Path) -> str:
-    where = str(path)
+def _shown(path: Path) -> str:
+    """A path as a person would type it from here."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+def _text(path: Path, where: str) -> str:
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_DECLARATION + 1)
@@ -89,7 +97,7 @@ def _text(path: Path) -> str:
         raise DeclarationError("is a folder", where=where, hint="name the declaration in it, a .toml file") from None
     except FileNotFoundError:
         near = parts.near_file(path)
-        hint = f"did you mean {str(near)!r}?" if near else "`oslet new` writes a declaration to start from"
+        hint = f"did you mean {_shown(near)!r}?" if near else "`oslet new` writes a declaration to start from"
         raise DeclarationError("no such file", where=where, hint=hint) from None
     except OSError as error:
         raise DeclarationError(f"can't be read: {error.strerror}", where=where) from None

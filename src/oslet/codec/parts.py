@@ -123,7 +123,7 @@ def _kind(spec: dict[str, Any], key: Key, faults: Faults) -> Kind:
     if given.get("separator") == "":
         faults.add((*key, "separator"), "can't be empty", 'write " " for a space')
         del given["separator"]
-    kind: Any = shape(**given)
+    kind: Kind = shape(**given)  # type: ignore[assignment]
     return kind
 
 
@@ -131,7 +131,7 @@ def _limit(shape: type[Struct], value: Any, key: Key, faults: Faults) -> Any:
     if shape not in (SizeKind, DurationKind):
         return value
     try:
-        return parse(shape(), value)  # type: ignore[arg-type]
+        return parse(shape(), value)
     except KindError as error:
         faults.add(key, error.what, error.hint)
         return None

@@ -14,6 +14,8 @@ from oslet.model import param as kinds
 
 Texts: TypeAlias = list[str]
 Maybe: TypeAlias = UnsetType
+Octal: TypeAlias = Annotated[str, Meta(pattern="^0?[0-7]{3}$")]
+UrlPath: TypeAlias = Annotated[str, Meta(pattern="^/")]
 
 
 class _Table(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -52,15 +54,13 @@ class FileTable(_Table):
         str | Maybe, Meta(description="the name of a secret param, whose value is the file's content, mode 0400")
     ] = UNSET
     text: Annotated[str | Maybe, Meta(description="literal content; {name} is a param")] = UNSET
-    mode: Annotated[
-        str | Maybe, Meta(description='permission bits in octal; "0644" when absent', pattern="^0?[0-7]{3}$")
-    ] = UNSET
+    mode: Annotated[Octal | Maybe, Meta(description='permission bits in octal; "0644" when absent')] = UNSET
 
 
 class HealthTable(_Table):
     """When an instance counts as healthy: exactly one of http, tcp and exec."""
 
-    http: Annotated[str | Maybe, Meta(description="GET of this path answers 2xx or 3xx", pattern="^/")] = UNSET
+    http: Annotated[UrlPath | Maybe, Meta(description="GET of this path answers 2xx or 3xx")] = UNSET
     tcp: Annotated[str | int | Maybe, Meta(description='this port accepts a connection: "{port}" or a number')] = UNSET
     exec: Annotated[Texts | Maybe, Meta(description="this command, run inside the instance, exits 0")] = UNSET
     port: Annotated[str | int | Maybe, Meta(description="the port that http asks; the first of ports when absent")] = (
