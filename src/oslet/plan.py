@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from oslet.codec import digest
 from oslet.errors import DeclarationError
 from oslet.model.lock import Lock
-from oslet.model.oslet import Oslet, Template, Text, Wants
+from oslet.model.oslet import Oslet, Wants
 from oslet.model.plan import Install, Place, Plan, Step, Synthesise, Unpack
 
 RULES = 1
@@ -33,15 +33,14 @@ def check(oslet: Oslet, lock: Lock, *, where: str = "") -> None:
 
 
 def plan(oslet: Oslet, lock: Lock, placed: Mapping[str, str]) -> Plan:
-    """What a build will do; ``placed`` maps each copied path of ``files`` to the digest of its whole content."""
+    """What a build will do; ``placed`` maps each path of ``files`` that the image holds to the digest of its content.
+
+    The other ``files`` are rendered when an instance starts.
+    """
     steps: list[Step] = [Unpack(p.name, p.version, p.sha256) for p in lock.packages]
     steps += [Install(w.name, w.version, w.sha256, lock.python) for w in lock.wheels]
     steps += [Synthesise(step) for step in SYNTHESIS]
-    for file in oslet.files:
-        if file.path in placed:
-            steps.append(Place(file.path, placed[file.path]))
-        elif isinstance(file.content, Text):
-            steps.append(Place(file.path, digest(file.content)))
+    steps += [Place(path, found) for path, found in placed.items()]
     return Plan(
         name=oslet.name,
         arch=lock.arch,
@@ -50,6 +49,6 @@ def plan(oslet: Oslet, lock: Lock, placed: Mapping[str, str]) -> Plan:
         policy=oslet.policy,
         start=oslet.start,
         params=oslet.params,
-        templates=tuple((f.path, digest(f.content)) for f in oslet.files if isinstance(f.content, Template)),
+        rendered=tuple((f.path, digest(f.content)) for f in oslet.files if f.path not in placed),
         rules=RULES,
     )

@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
+from oslet.bind import is_rendered
 from oslet.build.bytecode import compile_bytecode
 from oslet.build.debian import merge, synthesise
 from oslet.build.files import Files
@@ -18,7 +19,8 @@ from oslet.build.users import user_ids
 from oslet.codec import digest
 from oslet.model.image import Image
 from oslet.model.lock import Lock, Package
-from oslet.model.oslet import File, Oslet, SecretFile, Start, Template
+from oslet.model.oslet import File, Oslet, SecretFile, Start
+from oslet.model.param import SecretKind
 from oslet.model.plan import Place, Plan
 from oslet.model.tree import Contents, Tree
 from oslet.store import Store
@@ -76,7 +78,7 @@ def _base(lock: Lock, plan: Plan, contents: Fetched, store: Store, sandbox: Sand
 
 def _without_own_files(plan: Plan) -> Plan:
     steps = tuple(s for s in plan.steps if not isinstance(s, Place))
-    return msgspec.structs.replace(plan, steps=steps, start=Start(user=plan.start.user), params=(), templates=())
+    return msgspec.structs.replace(plan, steps=steps, start=Start(user=plan.start.user), params=(), rendered=())
 
 
 def _compile(files: Files, lock: Lock, store: Store, sandbox: Sandbox) -> None:
@@ -113,8 +115,8 @@ def seal(oslet: Oslet, lock: Lock, plan: Plan, files: Files, store: Store) -> Bu
 
 
 def rendered(oslet: Oslet) -> tuple[File, ...]:
-    """The files that exist only in instances: templates, and each secret param's own file unless one is declared."""
-    declared = tuple(f for f in oslet.files if isinstance(f.content, Template | SecretFile))
+    """The files that exist only in instances: what holds params, and each secret's own file unless one is declared."""
+    declared = tuple(f for f in oslet.files if is_rendered(f.content))
     placed = {f.content.param for f in declared if isinstance(f.content, SecretFile)}
-    secrets = (p.name for p in oslet.params if p.kind.__struct_config__.tag == "secret" and p.name not in placed)
+    secrets = (p.name for p in oslet.params if isinstance(p.kind, SecretKind) and p.name not in placed)
     return declared + tuple(File(f"/run/secrets/{name}", SecretFile(name)) for name in secrets)

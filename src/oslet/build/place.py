@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from oslet.bind import is_rendered
 from oslet.build.files import Files
 from oslet.codec import digest
 from oslet.errors import DeclarationError
@@ -38,7 +39,7 @@ def survey(files: Iterable[File], beside: Path) -> tuple[Placement, ...]:
     Owner is root and modes are 0644 or 0755 (by the owner's execute bit), whatever the umask was. Raises
     DeclarationError for a missing path, a special file, or a link that leaves its folder.
     """
-    return tuple(_placement(f, beside) for f in files if isinstance(f.content, Copy | Text))
+    return tuple(_placement(f, beside) for f in files if not is_rendered(f.content))
 
 
 def place(files: Files, placements: Iterable[Placement], store: Store) -> None:

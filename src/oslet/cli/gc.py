@@ -17,6 +17,7 @@ def command(dry_run: bool, as_json: bool) -> None:
     with options.workspace() as workspace:
         freed = workspace.store.gc(dry_run=dry_run)
     if as_json:
-        render.as_json(freed)
+        render.as_json(freed._asdict())
     else:
-        render.talk(f"{'would free' if dry_run else 'freed'} {freed.count} files, {render.size(freed.size)}")
+        parts = ", ".join(f"{count} {kind}" for kind, count in freed._asdict().items() if count and kind != "bytes")
+        render.talk(f"{'would free' if dry_run else 'freed'} {render.size(freed.bytes)}: {parts or 'nothing'}")

@@ -16,7 +16,7 @@ def command(as_json: bool) -> None:
     with options.workspace() as workspace:
         found = workspace.store.images()
     if as_json:
-        render.as_json(found)
+        render.as_json([{"digest": i.digest, "names": i.names, "created": i.created, "image": i.image} for i in found])
         return
     render.table(
         ("name", "digest", ">files", ">size", "built"),

@@ -18,10 +18,9 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on st
 
 def _targets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of images, and declarations' files by the shell."""
-    from oslet.workspace import home
-    from oslet.store import Store
+    from oslet.workspace import Workspace
 
-    names = [name for image in Store(home()).images() for name in image.tags]
+    names = list(Workspace().store.image_names())
     return [CompletionItem(n) for n in names if n.startswith(incomplete)] or [CompletionItem(incomplete, type="file")]
 
 

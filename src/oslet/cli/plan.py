@@ -60,7 +60,5 @@ def command(file: Path, paths: bool, as_json: bool) -> None:
             for name, _ in sizes.most_common()
         ),
     )
-    render.talk(
-        f"{tree.files} files, {render.size(tree.size)}, before what is made from them (users, caches, byte code)"
-    )
+    render.talk(f"{tree.files} files, {render.size(tree.size)}, before users, caches and byte code are made")
     render.data(digest(planned.plan))

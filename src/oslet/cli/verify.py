@@ -17,7 +17,7 @@ def command(as_json: bool) -> None:
     with options.workspace() as workspace:
         faults = workspace.store.verify()
     if as_json:
-        render.as_json(faults)
+        render.as_json([fault._asdict() for fault in faults])
     else:
         for fault in faults:
             render.data(str(fault))

@@ -45,7 +45,7 @@ Step: TypeAlias = Unpack | Install | Place | Synthesise
 
 
 class Plan(Struct, frozen=True):
-    """What a build will do. ``rules`` is the version of oslet's own build rules, so that a change of them shows."""
+    """What a build will do. ``rendered`` are the files that only instances have, by path and digest; ``rules`` is the version of oslet's own build rules, so that a change of them shows."""
 
     name: str
     arch: Arch
@@ -54,5 +54,5 @@ class Plan(Struct, frozen=True):
     policy: Policy
     start: Start
     params: tuple[Param, ...]
-    templates: tuple[tuple[str, str], ...]
+    rendered: tuple[tuple[str, str], ...]
     rules: int

@@ -14,7 +14,7 @@ from oslet.model.image import Image
 from oslet.model.lock import Arch, Lock
 from oslet.model.plan import Plan
 from oslet.model.tree import Tree
-from oslet.store import Store
+from oslet.store import Store, home
 from oslet.workspace.declared import Declared
 
 if TYPE_CHECKING:
@@ -41,14 +41,6 @@ def machine_arch() -> Arch:
     return names[found]
 
 
-def home() -> Path:
-    """Where the store is: ``$OSLET_HOME``, else ``$XDG_DATA_HOME/oslet``, else ``~/.local/share/oslet``."""
-    if chosen := os.environ.get("OSLET_HOME"):
-        return Path(chosen)
-    data = os.environ.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local/share") / "oslet"
-
-
 class Planned(NamedTuple):
     """What a build will do, and the declaration's own files as they are now."""
 
@@ -61,7 +53,7 @@ class Workspace:
     """One user's store and instances. Cheap to make: nothing is read before it is asked for."""
 
     def __init__(self, root: Path | None = None, *, progress: Progress = _unwatched) -> None:
-        self.root = root or home()
+        self.root = root or home(os.environ)
         self.progress = progress
 
     @cached_property
