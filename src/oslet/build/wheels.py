@@ -63,7 +63,7 @@ def lay_wheels(store: Store, wheels: Sequence[tuple[Wheel, Path]], python: str) 
     one path. No folder is an entry: the tree makes those that files need.
     """
     with ThreadPoolExecutor(WORKERS) as pool:
-        laid = tuple(pool.map(lambda pair: _contents(store, *pair, python), wheels))
+        laid = tuple(pool.map(lambda pair: _contents(store, pair[0], pair[1], python), wheels))
     _check_apart(laid)
     return laid
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
 import stat
 import struct
@@ -204,7 +205,7 @@ class WheelFile:
             raise self._wrong("there is no RECORD", self.dist_info)
         found: dict[str, tuple[str, int | None]] = {}
         try:
-            for path, digest, size in parse_record_file(text.splitlines()):
+            for path, digest, size in parse_record_file(io.StringIO(text, newline="")):
                 if path.startswith(f"{self.dist_info}/") and path.partition("/")[2] in UNRECORDED:
                     continue
                 name, _, value = digest.partition("=")
@@ -227,7 +228,15 @@ class WheelFile:
                     if left < 0:
                         break
                     yield chunk
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            OSError,
+            NotImplementedError,
+            RuntimeError,
+            ValueError,
+        ) as error:
             raise self._wrong(f"can't be unpacked: {error}", member) from None
         if left:
             raise self._wrong("isn't as long as it says", member)
@@ -250,13 +259,14 @@ LIMITS = Limits()
 def open_wheel(path: Path, file: str = "", limits: Limits = LIMITS) -> Iterator[WheelFile]:
     """The wheel at ``path``; ``file`` is its own file name where ``path`` has another. Raises IntegrityError."""
     file = file or path.name
-    try:
-        with path.open("rb") as stream:
-            size = _check_directory(stream, file, limits)
-            with zipfile.ZipFile(stream) as archive:
-                yield WheelFile(archive, file, size, limits)
-    except zipfile.BadZipFile as error:
-        raise IntegrityError(f"not a wheel: {error}", where=file) from None
+    with path.open("rb") as stream:
+        size = _check_directory(stream, file, limits)
+        try:
+            archive = zipfile.ZipFile(stream)
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, OSError, struct.error) as error:
+            raise IntegrityError(f"not a wheel: {error}", where=file) from None
+        with archive:
+            yield WheelFile(archive, file, size, limits)
 
 
 def _check_directory(stream: IO[bytes], file: str, limits: Limits) -> int:

@@ -56,7 +56,8 @@ def make_wheel(
             data = content.encode() if isinstance(content, str) else content
             add(member, data, stat.S_IFREG | (0o755 if member in executable else 0o644))
             digest = urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
-            rows += f"{member},sha256={digest},{len(data)}\n"
+            name_field = f'"{member}"' if "," in member else member
+            rows += f"{name_field},sha256={digest},{len(data)}\n"
         for member, target in (links or {}).items():
             add(member, target.encode(), stat.S_IFLNK | 0o777)
         add(f"{info}/RECORD", (rows + f"{info}/RECORD,,\n" if record is None else record).encode(), 0o100644)
