@@ -99,7 +99,7 @@ def seal(oslet: Oslet, lock: Lock, plan: Plan, files: Files, store: Store) -> Bu
     image = Image(
         name=oslet.name,
         arch=lock.arch,
-        plan=digest(plan),
+        plan=store.save(plan),
         tree=store.save(tree),
         lock=store.save(lock),
         start=oslet.start,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -88,15 +87,15 @@ def _walk(host: Path, path: str, sources: dict[str, Path | bytes], top: Path | N
         yield _entry(path, "file", mode, status.st_size, _hash(host), "")
     elif stat.S_ISLNK(status.st_mode):
         assert top is not None
-        target = os.readlink(host)
+        target = str(host.readlink())
         if not (host.parent / target).resolve().is_relative_to(top.resolve()):
             raise DeclarationError("this link leads out of the folder", where=str(host), hint="copy what it points to")
         yield _entry(path, "link", 0o777, 0, "", target)
     elif stat.S_ISDIR(status.st_mode):
         yield _entry(path, "dir", 0o755, 0, "", "")
-        for name in sorted(os.listdir(host)):
-            if name not in LEFT_OUT:
-                yield from _walk(host / name, f"{path}/{name}", sources, top or host)
+        for child in sorted(host.iterdir()):
+            if child.name not in LEFT_OUT:
+                yield from _walk(child, f"{path}/{child.name}", sources, top or host)
     else:
         raise DeclarationError("neither a file, a folder nor a link", where=str(host))
 

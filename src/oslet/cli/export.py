@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -22,7 +23,7 @@ def command(
     oci: Path | None,
     tar: Path | None,
     rootfs: Path | None,
-    compression: str,
+    compression: Literal["gzip", "zstd", "none"],
     given: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -32,14 +33,24 @@ def command(
     what --set says.
     """
     from oslet.cli import render
+    from oslet.workspace.exports import Form, export
 
     if not (oci or tar or rootfs):
         raise click.UsageError("say where to: --oci FOLDER, --tar FILE or --rootfs FOLDER")
     with options.workspace() as workspace:
         built = workspace.image(target)
-        for kind, where in (("oci", oci), ("tar", tar), ("rootfs", rootfs)):
+        forms: tuple[tuple[Form, Path | None], ...] = (("oci", oci), ("tar", tar), ("rootfs", rootfs))
+        for kind, where in forms:
             if where:
-                workspace.export(built, kind, where, compression=compression, given=options.pairs(given))
+                export(
+                    built,
+                    kind,
+                    where,
+                    workspace.store,
+                    workspace.progress,
+                    compression=compression,
+                    given=options.pairs(given),
+                )
     if as_json:
         render.as_json({"digest": built.digest, "oci": str(oci), "tar": str(tar), "rootfs": str(rootfs)})
     else:

@@ -14,9 +14,11 @@ from oslet.cli import options
 def command(reference: str, insecure: bool, as_json: bool) -> None:
     """Fetch an image that oslet pushed (host/name:tag or host/name@digest) into the store."""
     from oslet.cli import render
+    from oslet.workspace import machine_arch
+    from oslet.workspace.exports import pull
 
     with options.workspace() as workspace:
-        built = workspace.pull(reference, insecure=insecure)
+        built = pull(reference, workspace.store, workspace.progress, arch=machine_arch(), insecure=insecure)
     if as_json:
         render.as_json({"digest": built.digest, "name": built.image.name, "size": built.image.size})
     else:

@@ -20,11 +20,12 @@ def command(file: Path, folder: Path, as_json: bool) -> None:
     """
     from oslet.cli import render
     from oslet.workspace import Declared
+    from oslet.workspace.resolving import vendor
 
     with options.workspace() as workspace:
         declared = Declared.read(file)
         lock = workspace.locked(declared)
-        workspace.vendor(declared, lock, folder)
+        vendor(lock, declared.oslet.source, workspace.store, folder, workspace.progress)
     size = sum(p.size for p in (*lock.packages, *lock.wheels))
     if as_json:
         render.as_json(

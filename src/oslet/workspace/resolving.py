@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 from oslet.archive import debian, pypi
@@ -20,6 +23,9 @@ from oslet.store import Store
 from oslet.store.ingest import ingest_many
 
 Progress: TypeAlias = Callable[[str, int, int], None]
+
+WHEELS = "wheels"
+"""Where a vendored folder has its wheels."""
 
 
 def resolve(wants: Wants, source: Debian, arch: Arch, store: Store, progress: Progress, *, refresh: bool) -> Lock:
@@ -55,11 +61,34 @@ def glibc_version(packages: Sequence[Package]) -> str:
 
 def contents(lock: Lock, source: Debian, store: Store, progress: Progress) -> tuple[Contents, ...]:
     """Every locked package and wheel, fetched unless the store has it, verified and unpacked into the store."""
+    debs, wheels = fetch(lock, source, store, progress)
+    workers = int(os.environ.get("OSLET_WORKERS", 0)) or min(4, os.cpu_count() or 1)
+    wanted = [(p.name, p.sha256, debs[p.name]) for p in lock.packages]
+    found = ingest_many(store, wanted, workers=workers, progress=progress)
+    laid = lay_wheels(store, [(w, wheels[w.name]) for w in lock.wheels], lock.python) if lock.wheels else ()
+    return (*(found[p.name] for p in lock.packages), *laid)
+
+
+def fetch(lock: Lock, source: Debian, store: Store, progress: Progress) -> tuple[dict[str, Path], dict[str, Path]]:
+    """The locked packages and wheels as files, each by name; from the network only what the store lacks.
+
+    A mirror that is a folder which ``vendor`` made has the wheels as well.
+    """
     transport = HttpTransport()
     debs = debian.fetch(lock.packages, source, store, transport, progress=progress)
-    found = ingest_many(store, [(p.name, p.sha256, debs[p.name]) for p in lock.packages], progress=progress)
-    wheels: tuple[Contents, ...] = ()
-    if lock.wheels:
-        paths = pypi.fetch(lock.wheels, lock.python, lock.arch, store, transport, progress=progress)
-        wheels = lay_wheels(store, [(w, paths[w.name]) for w in lock.wheels], lock.python)
-    return (*(found[p.name] for p in lock.packages), *wheels)
+    if not lock.wheels:
+        return debs, {}
+    mirror = Path(source.mirror or os.environ.get("OSLET_MIRROR", ""))
+    folder = mirror / WHEELS if (mirror / WHEELS).is_dir() else None
+    wheels = pypi.fetch(lock.wheels, lock.python, lock.arch, store, transport, folder=folder, progress=progress)
+    return debs, wheels
+
+
+def vendor(lock: Lock, source: Debian, store: Store, folder: Path, progress: Progress) -> None:
+    """Put the locked packages and wheels in ``folder``, which later builds accept as a mirror."""
+    debs, wheels = fetch(lock, source, store, progress)
+    debian.vendor(lock.packages, debs, folder)
+    for wheel in lock.wheels:
+        target = folder / WHEELS / wheel.file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(wheels[wheel.name], target)
