@@ -168,31 +168,23 @@ def _compile(
 
 
 def _explained(text: str, target: Target) -> ResolveError | NetworkError:
-    """uv's own explanation, condensed: one error whose sentences fit a dozen lines."""
-    body = text.split("\nhint:")[0]
-    lines = [re.sub(r"^(error|cause|warning): ", "", line.strip()) for line in body.splitlines()]
-    lines = [line for line in lines if not re.match(r"(DEBUG|TRACE|INFO) ", line)]
-    told = " ".join(line for line in lines if line and not line.startswith("No solution found"))
-    told = re.sub(r",? we can conclude that your requirements are unsatisfiable", " this can't be had", told)
-    told = re.sub(r"`--no-build`|\(i\.e\., with \)", "", told).strip()
+    """uv's own explanation as an error of at most a dozen lines: its sentences, in the image's terms."""
+    lines = [line.strip() for line in text.splitlines() if not re.match(r"(DEBUG|TRACE|INFO|warning:) ", line)]
+    hints = [line.removeprefix("hint:").strip() for line in lines if line.startswith("hint:")]
+    told = [re.sub(r"^(error|cause): ", "", line) for line in lines if line and not line.startswith("hint:")]
     if re.search(r"Request failed|Failed to fetch|error sending request|client error|HTTP status|dns error", text):
-        what = " ".join(line for line in lines if line)[:600]
+        what = ": ".join(told)[:600]
         return NetworkError(what, where="wheels", hint="check the network and the index that uv is set to")
-    sentences = re.split(r"(?<=[.;]) (?=[A-Z])|(?<=,) (?=we can conclude|and because)", told or text.strip())
-    if len(sentences) > MAX_LINES - 3:
+    body = " ".join(line for line in told if not line.startswith("No solution found"))
+    body = re.sub(r",? we can conclude that your requirements are unsatisfiable", ", this can't be had", body)
+    no_wheel = r"\bha(s|ve) no (?:usable )?wheels(?: with a matching [^()]*\(e\.g\., [^()]*\))?"
+    body, bare = re.subn(no_wheel, rf"ha\1 no wheel for {target}", body)
+    sentences = re.split(r"(?<=[.;]) (?=[A-Z])|(?<=,) (?=we can conclude|and because)", body)
+    if len(sentences) > MAX_LINES - 2:
         sentences = [*sentences[: MAX_LINES - 5], "…", *sentences[-2:]]
-    if missing := re.search(
-        r"(\S+?)(?:==(\S+))? has no usable wheels|all versions of (\S+) have no usable wheels", told
-    ):
-        name = missing[1] or missing[3]
-        version = f" {missing[2]}" if missing[2] else ""
-        return ResolveError(
-            f"{name}{version} has no wheel for {target}, and oslet builds no source distribution",
-            where="wheels",
-            hint=f"ask for another version, or for Debian's own package (python3-{name}, perhaps) in packages",
-        )
-    return ResolveError(
-        "\n  ".join(sentence[:400] for sentence in sentences),
-        where="wheels",
-        hint="loosen one of the requirements above, or leave one out",
-    )
+    hint = "loosen one of these requirements, or leave one out"
+    if bare:
+        there = [m[1] for hint in hints if (m := re.search(r"(?:tags?|platforms?): (.*)", hint))]
+        hint = f"there are wheels for {'; '.join(there).replace('`', '')[:200]}; " if there else ""
+        hint += "ask for another version, or for Debian's own package (python3-NAME) in packages"
+    return ResolveError("\n  ".join(sentence[:400] for sentence in sentences), where="wheels", hint=hint)
