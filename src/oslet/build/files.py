@@ -6,6 +6,7 @@ import fnmatch
 import hashlib
 import posixpath
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -23,6 +24,10 @@ class Objects(Protocol):
     def put(self, data: bytes, mode: int = 0o644) -> str: ...
 
     def read(self, digest: str, limit: int = 64 << 20) -> bytes: ...
+
+    def object(self, digest: str, mode: int | None = None) -> Path: ...
+
+    def lay_down(self, tree: Tree) -> Path: ...
 
 
 class Files:
@@ -145,6 +150,10 @@ class Files:
             mode=entry.mode if mode is None else mode,
             reason=f"{entry.reason}; {reason}" if reason and entry.reason else reason or entry.reason,
         )
+
+    def own_exactly(self, path: str, uid: int, gid: int) -> None:
+        """Change the owner of what stands at ``path`` itself, a link's too."""
+        self._entries[path] = replace(self._entries[path], uid=uid, gid=gid)
 
     def place(self, entry: Entry) -> None:
         """Put ``entry`` at its path, instead of what stands there. Raises BuildError for a folder that isn't empty."""

@@ -7,6 +7,7 @@ import re
 from oslet.build.alternatives import Choice, Slave
 from oslet.build.scripts.install import Debconf, Diversion
 from oslet.build.scripts.shell import Command, Shell
+from oslet.build.scripts.words import matches
 from oslet.build.scripts.trees import mode_of, owner_of
 
 NOTHING = {
@@ -53,7 +54,7 @@ def _no(shell: Shell, args: list[str]) -> int:
 def _dpkg(shell: Shell, args: list[str]) -> int:
     if args[:1] == ["--compare-versions"]:
         left, relation, right = args[1], args[2], args[3] if len(args) > 3 else ""
-        return 0 if _compare(left, relation, right) else 1
+        return 0 if compare(left, relation, right) else 1
     if args[:1] == ["--print-architecture"] or args[:1] == ["--print-foreign-architectures"]:
         shell.write(f"{shell.install.arch}\n" if args[0] == "--print-architecture" else "")
         return 0
@@ -69,10 +70,14 @@ def _dpkg(shell: Shell, args: list[str]) -> int:
         own = [p for p, e in sorted(shell.install.shipped.items()) if e.origin == args[-1]]
         shell.write("".join(f"{p}\n" for p in own))
         return 0 if own else 1
+    if args[:1] in (["-S"], ["--search"]):
+        found = [(e.origin, p) for p, e in sorted(shell.install.shipped.items()) if matches(p, args[-1])]
+        shell.write("".join(f"{origin}: {p}\n" for origin, p in found))
+        return 0 if found else 1
     raise shell.unreadable(None, "this use of dpkg isn't understood")
 
 
-def _compare(left: str, relation: str, right: str) -> bool:
+def compare(left: str, relation: str, right: str) -> bool:
     """dpkg's comparison (deb-version(7)); an empty version is older than any, but for the ``-nl`` relations."""
     if relation.endswith("-nl"):
         if not left or not right:
@@ -238,6 +243,29 @@ def _ucf(shell: Shell, args: list[str]) -> int:
     return 0
 
 
+def _apache(kind: str) -> Command:
+    """a2enmod(8) and its kin: links from ``KIND-available`` to ``KIND-enabled``, dependencies of modules first."""
+
+    def enable(shell: Shell, args: list[str]) -> int:
+        for name in (a.removesuffix(".conf") for a in args if not a.startswith("-")):
+            base = f"/etc/apache2/{kind}-available/{name}"
+            if kind == "mods" and shell.install.is_file(f"{base}.load"):
+                needed = re.findall(r"^# Depends: (.*)$", shell.install.text(f"{base}.load"), re.MULTILINE)
+                missing = [n for line in needed for n in line.split()
+                           if shell.install.look(f"/etc/apache2/mods-enabled/{n}.load") is None]  # fmt: skip
+                if missing and enable(shell, missing):
+                    return 1
+            if not any(shell.install.is_file(f"{base}.{end}") for end in ("load", "conf")):
+                return 1
+            for end in ("load", "conf"):
+                if shell.install.is_file(f"{base}.{end}"):
+                    path = f"/etc/apache2/{kind}-enabled/{name}.{end}"
+                    shell.install.link(path, f"../{kind}-available/{name}.{end}", shell.evidence())
+        return 0
+
+    return enable
+
+
 def _add_shell(shell: Shell, args: list[str]) -> int:
     path = "/etc/shells"
     text = shell.install.text(path) if shell.install.is_file(path) else "# /etc/shells: valid login shells\n"
@@ -295,6 +323,7 @@ TABLE: dict[str, Command] = {
     "dpkg": _dpkg, "dpkg-query": _query, "dpkg-divert": _divert, "dpkg-statoverride": _statoverride,
     "dpkg-maintscript-helper": _maintscript, "dpkg-trigger": _nothing, "update-alternatives": _alternatives,
     "ucf": _ucf, "ucfr": _nothing, "add-shell": _add_shell, "remove-shell": _nothing, "update-shells": _nothing,
+    "a2enmod": _apache("mods"), "a2ensite": _apache("sites"), "a2enconf": _apache("conf"), "a2query": _no,
     "setcap": _setcap, "uname": _uname, "arch": _uname, "ischroot": _nothing, "pidof": _no, "pgrep": _no, "ps": _nothing,
     "ss": _nothing, "netstat": _nothing, "who": _nothing, "systemd-detect-virt": _no, "mountpoint": _no,
     "selinuxenabled": _no, "lsb_release": _no, "hostname": _nothing, "df": _no,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from importlib import resources
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from oslet.build.scripts import own, packaging, people, texts, trees
+from oslet.build.scripts.facts import known, recipe_for
 from oslet.build.scripts.install import Install
 from oslet.build.scripts.shell import Command, Shell, Unreadable
 from oslet.errors import BuildError
@@ -21,26 +19,6 @@ TABLES: tuple[dict[str, Command], ...] = (own.TABLE, texts.TABLE, trees.TABLE, p
 _RELATION = re.compile(r"[a-z0-9][a-z0-9+.-]*")
 Run = Callable[[str, str, str], None]
 """Runs one script (package, ``preinst``/``postinst``, text) in an isolated instance and merges what it changed."""
-
-
-class Recipe(NamedTuple):
-    """What to read in a script's stead, and why: for scripts whose result is known but not to be seen by reading."""
-
-    package: str
-    script: str
-    does: str
-    why: str
-
-
-@cache
-def recipes() -> tuple[Recipe, ...]:
-    """The recipes shipped with oslet."""
-    text = resources.files("oslet.build").joinpath("recipes/debian.toml").read_text("utf-8")
-    return tuple(Recipe(r["package"], r["script"], r.get("does", ""), r["why"]) for r in tomllib.loads(text)["recipe"])
-
-
-def recipe_for(package: str, script: str) -> Recipe | None:
-    return next((r for r in recipes() if r.script == script and re.fullmatch(r.package, package)), None)
 
 
 def configure_order(packages: Sequence[Contents]) -> list[Contents]:
@@ -128,7 +106,7 @@ def read_script(install: Install, package: str, script: str, text: str) -> None:
             text, source = recipe.does, f"oslet's recipe for {source} ({recipe.why})"
         elif len(text) > MAX_SCRIPT or not re.match(r"#! ?/(usr/)?bin/(env )?(sh|bash|dash)\b", text):
             raise Unreadable(source, 1, text.partition("\n")[0][:100], "it isn't a shell script")
-        shell = Shell(install, TABLES, source, ["install"] if script == "preinst" else ["configure", ""])
+        shell = Shell(install, TABLES, known, source, ["install"] if script == "preinst" else ["configure", ""])
         shell.errexit = text.partition("\n")[0].rstrip().endswith(" -e") or recipe is not None
         shell.variables.update(_environment(install, package, script))
         status = shell.read(text)

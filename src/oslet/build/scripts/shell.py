@@ -60,6 +60,7 @@ class Command(Protocol):
 
 
 Tables: TypeAlias = tuple[dict[str, Command], ...]
+Facts: TypeAlias = Callable[[list[str]], Command | None]
 
 
 @cache
@@ -87,9 +88,9 @@ class Lines:
 class Shell:
     """One reading of a script: variables, functions, streams, and the install that it changes."""
 
-    def __init__(self, install: Install, tables: Tables, source: str, args: list[str]) -> None:
+    def __init__(self, install: Install, tables: Tables, facts: Facts, source: str, args: list[str]) -> None:
         self.install = install
-        self.tables = tables
+        self.tables, self.facts = tables, facts
         self.source = source
         self.args = args
         self.name = source
@@ -511,7 +512,8 @@ class Shell:
             known = table.get(name) or (table.get(name.rpartition("/")[2]) if name.startswith("/") else None)
             if known is not None:
                 return known(self, args)
-        return self._other_script(name, args, node)
+        fact = self.facts(words)
+        return fact(self, args) if fact is not None else self._other_script(name, args, node)
 
     def _call_function(self, name: str, args: list[str]) -> int:
         body, source = self.functions[name]
@@ -537,7 +539,7 @@ class Shell:
         if path is None or text is None:
             what = "does something that oslet can't foresee" if path else "isn't a command that oslet knows"
             raise self.unreadable(node, f"{name} {what}")
-        inner = Shell(self.install, self.tables, path, args)
+        inner = Shell(self.install, self.tables, self.facts, path, args)
         inner.variables = dict(self.variables)
         inner.input, inner._out, inner.cwd = self.input, self._out, self.cwd
         inner._depth = self._depth + 10

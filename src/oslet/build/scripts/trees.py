@@ -96,7 +96,7 @@ def _chmod(shell: Shell, args: list[str]) -> int:
 
 
 def _mkdir(shell: Shell, args: list[str]) -> int:
-    found, operands = options(shell, args, "pv", "mZ")
+    found, operands = options(shell, args, "pvZ", "m")
     for path in (shell.path(p) for p in operands):
         if shell.install.look(path, follow=False) is not None:
             if "p" not in found:
@@ -142,7 +142,7 @@ def _copy_one(shell: Shell, source: str, target: str) -> bool:
 
 
 def _cp(shell: Shell, args: list[str]) -> int:
-    found, operands = options(shell, args, "apfvRrnuLdPx", "tS")
+    found, operands = options(shell, args, "apfvRrnuLdPxTZ", "tS")
     target = shell.path(found["t"][0] if "t" in found else operands.pop())
     keep = "a" in found or "p" in found
     for source in (shell.path(s) for s in operands):

@@ -1,0 +1,59 @@
+"""/etc/passwd and /etc/group: written last, when every account and every owner is known."""
+
+from __future__ import annotations
+
+from oslet.build.accounts import Account, Group, Users
+from oslet.build.files import Files
+from oslet.errors import BuildError
+
+ORIGIN = "made:users"
+_MASTER = "/usr/share/base-passwd"
+
+
+def read_masters(files: Files, users: Users) -> None:
+    """Take base-passwd's whole lists, when that package is in the image."""
+    if not files.is_file(f"{_MASTER}/passwd.master") or not files.is_file(f"{_MASTER}/group.master"):
+        return
+    for line in files.text(f"{_MASTER}/passwd.master").splitlines():
+        name, _, uid, gid, gecos, home, shell = line.split(":")
+        users.users[name] = Account(name, int(uid), int(gid), gecos, home, shell, f"{_MASTER}/passwd.master has it")
+    for line in files.text(f"{_MASTER}/group.master").splitlines():
+        name, _, gid, members = line.split(":")
+        users.groups[name] = Group(name, int(gid), tuple(members.split(",")) if members else (), f"{_MASTER}/group.master has it")
+
+
+def write_accounts(files: Files, users: Users, service: str) -> None:
+    """Give accounts their ids, files their owners, and write both files. ``service`` is made when no package made it."""
+    if users.user(service) is None and not service.isdigit():
+        users.add_user(service, "the declaration's start.user", group=service, home="/")
+    entries = list(files)
+    static = {i for e in entries for i in (e.uid, e.gid) if i < 1 << 24}
+    final = users.settle(static)
+    for entry in entries:
+        if entry.uid in final or entry.gid in final:
+            files.own_exactly(entry.path, final.get(entry.uid, entry.uid), final.get(entry.gid, entry.gid))
+    users.name_static({e.uid for e in files}, {e.gid for e in files})
+    _write(files, "/etc/passwd", users.passwd(), [f"{u.name}: {u.reason}" for u in _made(users.users.values())])
+    _write(files, "/etc/group", users.group_text(), [f"{g.name}: {g.reason}" for g in _made(users.groups.values())])
+
+
+def _made(rows: object) -> list[Account | Group]:
+    return sorted((r for r in rows if 100 <= r[1] <= 999), key=lambda r: r.name)  # type: ignore[attr-defined]
+
+
+def _write(files: Files, path: str, text: str, reasons: list[str]) -> None:
+    more = f" and {'; '.join(reasons)}" if reasons else ""
+    files.put(path, text.encode(), origin=ORIGIN, reason=f"the accounts of the image: root, nobody, Debian's static ones in use{more}")
+
+
+def user_ids(files: Files, name: str) -> tuple[int, int]:
+    """uid and primary gid of ``name`` (or ``uid``) in the tree's own /etc/passwd. Raises BuildError for an unknown one."""
+    for line in files.text("/etc/passwd").splitlines() if files.is_file("/etc/passwd") else ():
+        cells = line.split(":")
+        if len(cells) >= 4 and name in (cells[0], cells[2]):
+            return int(cells[2]), int(cells[3])
+    if name.isdigit():
+        return int(name), int(name)
+    if name == "root":
+        return 0, 0
+    raise BuildError(f"no user {name} in the image", where="start.user")
