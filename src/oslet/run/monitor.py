@@ -1,0 +1,207 @@
+"""The monitor: one small shell an instance, in namespaces of its own, that makes it, waits for it, and takes it along.
+
+The user's Python process is never forked (23 ms at 500 MB, anchors/instances.md §2): all is ``posix_spawn``.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+from oslet.errors import RunError
+from oslet.run import ids, records
+from oslet.run.config import PLACE
+from oslet.run.tools import program
+
+_PATIENCE = 30.0
+"""Seconds a step of the monitor may take: each is a mount or two."""
+
+
+class Stdio(NamedTuple):
+    """The instance's descriptors 0, 1 and 2; a path is opened: ``/dev/null`` to read, others to append to."""
+
+    stdin: int | Path = 0
+    stdout: int | Path = 1
+    stderr: int | Path = 2
+
+
+class Monitor(NamedTuple):
+    """A monitor that is being made: its pid, and the two pipes it is spoken with."""
+
+    pid: int
+    hears: int
+    says: int
+    folder: Path
+
+    @property
+    def place(self) -> Path:
+        """Where its mount namespace has the instance's file system, seen from here."""
+        return Path(f"/proc/{self.pid}/root{PLACE}")
+
+
+def spawn(
+    folder: Path,
+    arguments: Sequence[str],
+    *,
+    stdio: Stdio,
+    rootless: bool,
+    own_network: bool,
+    session: bool,
+    life: int | None,
+) -> Monitor:
+    """Start a monitor; it waits for ``proceed``. ``life`` stays open in it and all it starts, and nowhere else."""
+    kinds = ["-m", "-p", *(["-U"] if rootless else []), *(["-n"] if own_network else [])]
+    script = str(resources.files("oslet.run") / "enter.sh")
+    unshare, shell = program("unshare"), program("sh")
+    hears, their_says = os.pipe()
+    their_hears, says = os.pipe()
+    passed = {3: their_says, 4: their_hears, **({5: life} if life is not None else {})}
+    copies = {number: above(fd) for number, fd in passed.items()}
+    try:
+        pid = os.posix_spawn(
+            unshare,
+            [
+                "unshare", *kinds, "--fork", "--kill-child", "--mount-proc", "--propagation", "private",
+                shell, script, *arguments,
+            ],
+            {**os.environ, "LC_ALL": "C"},
+            file_actions=[*_streams(stdio), *((os.POSIX_SPAWN_DUP2, fd, number) for number, fd in copies.items())],
+            setsid=session,
+            setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT],
+            setsigmask=[],
+        )  # fmt: skip
+    except OSError as error:
+        os.close(hears)
+        os.close(says)
+        raise RunError(f"the monitor can't be started: {error.strerror}", where=unshare) from None
+    finally:
+        for fd in (*copies.values(), their_says, their_hears):
+            os.close(fd)
+    _started.add(pid)
+    return Monitor(pid, hears, says, folder)
+
+
+def _streams(stdio: Stdio) -> list[tuple[int, ...] | tuple[int, int, str, int, int]]:
+    actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = []
+    for number, stream in enumerate(stdio):
+        if isinstance(stream, Path):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND if number else os.O_RDONLY
+            actions.append((os.POSIX_SPAWN_OPEN, number, str(stream), flags, 0o600))
+        elif stream != number:
+            actions.append((os.POSIX_SPAWN_DUP2, stream, number))
+    return actions
+
+
+def above(fd: int) -> int:
+    """A copy of a descriptor out of the way of those a child is to have; it is not inherited itself."""
+    import fcntl
+
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64)
+
+
+def hear(monitor: Monitor) -> None:
+    """Wait until the monitor wants something done. RunError with what it met if it ended instead."""
+    if select.select([monitor.hears], [], [], _PATIENCE)[0] and os.read(monitor.hears, 2):
+        return
+    raise failure(monitor)
+
+
+def proceed(monitor: Monitor) -> None:
+    try:
+        os.write(monitor.says, b"go\n")
+    except BrokenPipeError:
+        raise failure(monitor) from None
+
+
+def failure(monitor: Monitor) -> RunError:
+    """Why there is no instance: what mount, the runtime or unshare said."""
+    kill(monitor.pid)
+    for name in ("made", records.RUNTIME_LOG):
+        lines = _lines(monitor.folder / name)
+        if lines:
+            return RunError(f"the instance can't be made: {lines[-1]}", where="; ".join(lines[:-1][-3:]))
+    return RunError(
+        "the instance can't be made: this machine refuses a new namespace",
+        hint="user namespaces must be allowed: sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, "
+        "kernel.apparmor_restrict_unprivileged_userns",
+    )
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return [line[:300] for line in path.read_text("utf-8", "replace").splitlines() if line.strip()]
+    except OSError:
+        return []
+
+
+def close(monitor: Monitor) -> None:
+    os.close(monitor.hears)
+    os.close(monitor.says)
+
+
+def map_ids(monitor: Monitor, mapping: ids.Mapping) -> None:
+    """Give the monitor's user namespace its ids: itself where one is all, by ``newuidmap(1)`` for a range."""
+    if not mapping.rootless:
+        return
+    if mapping.single:
+        # A group map may be written without privilege once setgroups is denied: user_namespaces(7).
+        _write(monitor, "setgroups", "deny")
+        _write(monitor, "uid_map", _text(mapping.outer_uids))
+        _write(monitor, "gid_map", _text(mapping.outer_gids))
+        return
+    running = []
+    for name, extents in (("newuidmap", mapping.outer_uids), ("newgidmap", mapping.outer_gids)):
+        numbers = _text(extents).split()
+        running.append((name, os.posix_spawn(program(name), [name, str(monitor.pid), *numbers], os.environ)))
+    for name, pid in running:
+        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+            kill(monitor.pid)
+            raise RunError(f"{name} refuses your subordinate ids", where=f"/etc/sub{name[3:6]}")
+
+
+def _write(monitor: Monitor, name: str, text: str) -> None:
+    try:
+        Path(f"/proc/{monitor.pid}/{name}").write_text(text)
+    except OSError as error:
+        raise RunError(f"ids can't be mapped: {error.strerror}", where=f"/proc/…/{name}") from None
+
+
+def _text(extents: tuple[ids.Extent, ...]) -> str:
+    return "\n".join(f"{e.inside} {e.outside} {e.count}" for e in extents)
+
+
+def kill(pid: int) -> None:
+    """End a monitor and so everything in its pid namespace, and wait for it where it is our child."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    if pid in _started:
+        _started.discard(pid)
+        try:
+            os.waitpid(pid, 0)
+        except ChildProcessError:
+            pass
+
+
+_started: set[int] = set()
+"""Children of this process, to be reaped when they end: a long-lived caller starts many."""
+
+
+def adopt(pid: int) -> None:
+    _started.add(pid)
+
+
+def reap() -> None:
+    for pid in tuple(_started):
+        try:
+            ended, _ = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            ended = pid
+        if ended:
+            _started.discard(pid)

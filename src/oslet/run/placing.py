@@ -1,0 +1,183 @@
+"""Placing: what an instance's own layer holds before it starts.
+
+The tree on disk belongs to one owner, so that instances can share it; what belongs to another user inside, or has a
+mode that a shared tree can't, is made in the instance's upper layer, which is its own tmpfs. So are the files that
+exist only in instances: rendered templates, secrets, names and addresses.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from oslet.errors import RunError
+from oslet.model.instance import Arguments
+from oslet.model.oslet import File, SecretFile, Template
+from oslet.model.tree import Entry, Tree
+from oslet.run import ids
+
+_HOPS = 40
+"""How many links a path may lead through, the kernel's own bound."""
+
+
+class Node(NamedTuple):
+    """A path of the upper layer: a folder, or a file with ``data`` or with the content of the tree's own file."""
+
+    path: str
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    folder: bool = False
+    data: bytes | None = None
+
+
+class Index(NamedTuple):
+    """A tree by path."""
+
+    entries: Mapping[str, Entry]
+
+    @classmethod
+    def of(cls, tree: Tree) -> Index:
+        return cls({entry.path: entry for entry in tree.entries})
+
+    def resolve(self, path: str) -> str:
+        """Where ``path`` really is, its parents' links and its own followed within the tree. RunError on a loop."""
+        done, left, hops = "", [part for part in path.split("/") if part], 0
+        while left:
+            part = left.pop(0)
+            if part in (".", ".."):
+                done = done.rpartition("/")[0] if part == ".." else done
+                continue
+            entry = self.entries.get(f"{done}/{part}")
+            if entry is None or entry.kind != "link":
+                done = f"{done}/{part}"
+                continue
+            hops += 1
+            if hops > _HOPS:
+                raise RunError("the path leads through a loop of links", where=path)
+            done = "" if entry.target.startswith("/") else done
+            left = [p for p in entry.target.split("/") if p] + left
+        return done or "/"
+
+
+def owned(tree: Tree) -> tuple[Node, ...]:
+    """What a shared tree on disk can't express: other owners than root, and folders with a mode of their own."""
+    return tuple(
+        Node(e.path, e.mode, e.uid, e.gid, folder=e.kind == "dir")
+        for e in tree.entries
+        if (e.kind != "link" and (e.uid or e.gid)) or (e.kind == "dir" and (e.mode & 0o7000 or e.mode & 0o755 != 0o755))
+    )
+
+
+def rendered(files: Iterable[File], arguments: Arguments, uid: int, gid: int) -> tuple[Node, ...]:
+    """Templates, filled in, and secrets, as files. A secret is its service user's alone to read."""
+    from oslet.bind import render
+
+    nodes = []
+    for file in files:
+        if isinstance(file.content, SecretFile):
+            value = arguments.values[file.content.param].reveal()
+            nodes.append(Node(file.path, 0o400, uid, gid, data=value.encode()))
+        elif isinstance(file.content, Template):
+            text = render(file.content, arguments)
+            nodes.append(Node(file.path, file.content.mode, uid, gid, data=text.encode()))
+    return tuple(nodes)
+
+
+def names(hostname: str, network: str) -> tuple[Node, ...]:
+    """``hosts(5)``, ``hostname(5)`` and ``resolv.conf(5)`` of one instance."""
+    hosts = f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {hostname}\n"
+    if network == "private":
+        resolver = b"nameserver 10.0.2.3\n"  # slirp4netns(1) answers there and asks the machine's own resolver
+    else:
+        resolver = _host_file("/etc/resolv.conf") if network == "host" else b""
+        hosts = _host_file("/etc/hosts").decode("utf-8", "replace") if network == "host" else hosts
+    return (
+        Node("/etc/hosts", 0o644, data=hosts.encode()),
+        Node("/etc/hostname", 0o644, data=f"{hostname}\n".encode()),
+        Node("/etc/resolv.conf", 0o644, data=resolver),
+    )
+
+
+def _host_file(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()[: 1 << 20]
+    except OSError:
+        return b""
+
+
+_ALWAYS = (
+    Node("/proc", 0o555, folder=True),
+    Node("/dev", 0o755, folder=True),
+    Node("/tmp", 0o1777, folder=True),
+    Node("/run", 0o755, folder=True),
+)
+
+
+class Placed(NamedTuple):
+    """What remains to be owned by others: paths by ``uid:gid``, to be set from inside the user namespace."""
+
+    owners: dict[str, list[str]]
+
+
+def place(upper: Path, nodes: Iterable[Node], index: Index, root: Path, mapping: ids.Mapping) -> Placed:
+    """Make ``nodes`` in ``upper``, an empty folder that nobody else writes to, with the tree's own parents above.
+
+    Links are followed in the tree's value, never on disk, so no path leads out of ``upper``.
+    """
+    laid: dict[str, Node] = {}
+    for node in (*_ALWAYS, *nodes):
+        path = index.resolve(node.path) if node.data is not None else node.path
+        for parent in _parents(path):
+            laid.setdefault(parent, _as_in_tree(parent, index))
+        laid[path] = node._replace(path=path)
+    owners: dict[str, list[str]] = {}
+    os.chmod(upper, 0o755)
+    _own(upper, Node("/", 0o755, folder=True), mapping, owners, "/")
+    for path in sorted(laid):
+        node = laid[path]
+        target = upper / path[1:]
+        if node.folder:
+            target.mkdir(exist_ok=True)
+        elif node.data is not None:
+            _write(target, node.data)
+        else:
+            shutil.copyfile(root / path[1:], target, follow_symlinks=False)
+        _own(target, node, mapping, owners, path)
+        os.chmod(target, node.mode)
+    return Placed(owners)
+
+
+def _write(target: Path, data: bytes) -> None:
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(data)
+
+
+def _own(target: Path, node: Node, mapping: ids.Mapping, owners: dict[str, list[str]], path: str) -> None:
+    if mapping.single:
+        return
+    uid, gid = ids.through(mapping.inner_uids, node.uid), ids.through(mapping.inner_gids, node.gid)
+    if uid is None or gid is None:
+        return
+    if not mapping.rootless:
+        os.chown(target, uid, gid)
+    elif uid or gid:
+        owners.setdefault(f"{uid}:{gid}", []).append(path)
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")[1:-1]
+    return ["/" + "/".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+def _as_in_tree(path: str, index: Index) -> Node:
+    entry = index.entries.get(path)
+    if entry is None:
+        return Node(path, 0o755, folder=True)
+    if entry.kind != "dir":
+        raise RunError(f"{path} is a {entry.kind} in the image, so nothing can stand below it", where=path)
+    return Node(path, entry.mode, entry.uid, entry.gid, folder=True)

@@ -1,0 +1,204 @@
+"""Records: one folder an instance, and what can be said of it now.
+
+A folder is the whole truth of an instance that isn't in the kernel: ``record.json``, its logs, its exit code. Whether
+it lives is asked of the kernel each time, by pid *and* start time, so that no crash can make a record lie.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from oslet.codec import canonical, decode
+from oslet.errors import IntegrityError, RunError
+from oslet.model.instance import Instance
+from oslet.model.oslet import Health
+from oslet.run import limits
+
+RECORD, EXIT, STDOUT, STDERR, RUNTIME_LOG = "record.json", "exit", "stdout.log", "stderr.log", "runtime.log"
+
+
+class Published(Struct, frozen=True):
+    """One container port and where on this machine it answers."""
+
+    container: int
+    host: int
+    address: str
+
+
+class Record(Struct, frozen=True):
+    """What was started, and by which processes. ``began`` are kernel ticks since boot, ``boot`` that boot's id."""
+
+    id: str
+    name: str
+    image: str
+    image_name: str
+    created: float
+    boot: str
+    monitor: int
+    began: int
+    pid: int
+    uid: int
+    gid: int
+    rootless: bool
+    single: bool
+    crun: str
+    env: tuple[tuple[str, str], ...]
+    workdir: str
+    capabilities: tuple[str, ...]
+    stop_signal: str
+    published: tuple[Published, ...]
+    network: Literal["private", "host", "none"]
+    cgroups: tuple[str, ...]
+    health: Health | None = None
+    secret_env: tuple[str, ...] = ()
+    remove: bool = False
+
+
+def folders(state: Path) -> Path:
+    return state / "instances"
+
+
+def create(state: Path) -> Path:
+    """A fresh folder, for its owner's eyes only; its name is the instance's id."""
+    folders(state).mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = folders(state) / secrets.token_hex(6)
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def write(folder: Path, record: Record) -> None:
+    """Atomic: a reader sees the old record or the new one."""
+    fresh = folder / f"{RECORD}.new"
+    fresh.write_bytes(canonical(record))
+    fresh.replace(folder / RECORD)
+
+
+def read(folder: Path) -> Record | None:
+    """The record in a folder; None where a start hasn't come so far, or never will."""
+    try:
+        return decode((folder / RECORD).read_bytes(), Record, where=str(folder / RECORD))
+    except (OSError, IntegrityError):
+        return None
+
+
+@cache
+def boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def began(pid: int) -> int | None:
+    """When a process started, in ticks since boot; None if it's gone or a zombie. ``proc_pid_stat(5)``."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def alive(record: Record) -> bool:
+    return record.boot == boot() and began(record.monitor) == record.began
+
+
+def children(pid: int) -> tuple[int, ...]:
+    """The child processes of ``pid``; by a look at all processes where the kernel keeps no list of them."""
+    try:
+        return tuple(int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    except OSError:
+        return tuple(p for p, parent in _parents().items() if parent == pid)
+
+
+def descendants(pid: int) -> tuple[int, ...]:
+    found: list[int] = []
+    left = [pid]
+    while left:
+        for child in children(left.pop()):
+            found.append(child)
+            left.append(child)
+    return tuple(found)
+
+
+def _parents() -> dict[int, int]:
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                parents[int(entry.name)] = int(
+                    (entry / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[1]
+                )
+            except (OSError, IndexError, ValueError):
+                continue
+    return parents
+
+
+def observe(folder: Path, record: Record) -> Instance:
+    """What a record and the kernel say together, now."""
+    running = alive(record)
+    code: int | None = None
+    ended: float | None = None
+    if not running:
+        try:
+            file = folder / EXIT
+            code, ended = int(file.read_text()), file.stat().st_mtime
+        except (OSError, ValueError):
+            code = 137  # nobody was left to write it: the monitor was killed, and all it held with it
+    return Instance(
+        id=record.id,
+        name=record.name,
+        image=record.image,
+        image_name=record.image_name,
+        state="running" if running else "exited",
+        ports=tuple(p.host for p in record.published),
+        created=record.created,
+        pid=record.pid if running else 0,
+        exit_code=code,
+        ended=ended,
+    )
+
+
+def instances(state: Path) -> tuple[Instance, ...]:
+    """Every instance there is a folder of, oldest first, each as it is now."""
+    return tuple(observe(folder, record) for folder, record in records(state))
+
+
+def records(state: Path) -> tuple[tuple[Path, Record], ...]:
+    try:
+        entries = sorted(folders(state).iterdir())
+    except OSError:
+        return ()
+    found = [(folder, record) for folder in entries if (record := read(folder))]
+    return tuple(sorted(found, key=lambda pair: pair[1].created))
+
+
+def find(state: Path, ref: str) -> tuple[Path, Record]:
+    """The instance that ``ref`` means: its name, its id, or a prefix of one id only. RunError otherwise."""
+    known = records(state)
+    exact = [pair for pair in known if ref in (pair[1].name, pair[1].id)]
+    matching = exact or [pair for pair in known if ref and pair[1].id.startswith(ref)]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        raise RunError(f"{ref!r} is the beginning of {len(matching)} instances' ids", hint="write more of it")
+    near = _nearest(ref, [pair[1].name for pair in known])
+    raise RunError(f"there is no instance {ref!r}", hint=near or "oslet ps lists what runs")
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, names, 1)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def discard(state: Path, folder: Path, record: Record | None) -> None:
+    """Remove all that is left of an instance that doesn't run: its folder, its runtime's state, its cgroups."""
+    if record:
+        limits.remove(tuple(Path(c) for c in record.cgroups))
+    shutil.rmtree(state / "runtime" / folder.name, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)

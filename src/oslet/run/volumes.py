@@ -1,0 +1,92 @@
+"""Volumes: folders of this machine that outlive instances."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from oslet.errors import RunError
+from oslet.run import ids
+from oslet.run.placing import Index
+
+
+class Volume(NamedTuple):
+    """A folder of this machine, and where the instance has it."""
+
+    path: str
+    host: Path
+
+
+def chosen(declared: Sequence[str], given: Mapping[str, Path | str], data: Path, name: str) -> tuple[Volume, ...]:
+    """The declared volumes and those given beside them.
+
+    One that isn't given is ``data/NAME/PATH``, so that the next instance of that name finds it again. A given one is a
+    folder of this machine (a path, absolute or begun with a dot), or a name, which is a folder below ``data``.
+    """
+    volumes = []
+    for path in dict.fromkeys((*declared, *given)):
+        if not path.startswith("/") or os.path.normpath(path) != path or path == "/":
+            raise RunError("a volume's path inside the instance is absolute and plain", where=path)
+        volumes.append(Volume(path, _host(given.get(path), data, name, path)))
+    return tuple(volumes)
+
+
+def _host(given: Path | str | None, data: Path, name: str, path: str) -> Path:
+    if given is None:
+        return data / name / path[1:].replace("/", "-")
+    text = os.fspath(given)
+    if isinstance(given, Path) or text.startswith(("/", ".", "~")):
+        folder = Path(text).expanduser().absolute()
+        if not folder.is_dir():
+            raise RunError(f"there is no folder {folder} for the volume {path}", hint="make it first, or give a name")
+        return folder
+    if not text or "/" in text or "\0" in text:
+        raise RunError(f"{text!r} is neither a volume's name nor a path", hint="write NAME:/path or /folder:/path")
+    return data / text
+
+
+def prepare(
+    volume: Volume, index: Index, root: Path, mapping: ids.Mapping, uid: int, gid: int, data: Path
+) -> dict[str, list[str]]:
+    """Make a volume's folder where it is missing; an empty one of ours gets the image's own content, as Docker does.
+
+    It belongs to whoever the image says owns that path, root excepted: then to the service user, who is to write
+    there. Returns the host paths that are to be owned by others, by ``uid:gid``, from inside the user namespace.
+    """
+    ours = volume.host.is_relative_to(data)
+    if ours:
+        volume.host.mkdir(parents=True, exist_ok=True)
+    if not ours or any(volume.host.iterdir()):
+        return {}
+    place = index.resolve(volume.path)
+    entry = index.entries.get(place)
+    top = (entry.uid, entry.gid) if entry and (entry.uid or entry.gid) else (uid, gid)
+    owners: dict[str, list[str]] = {}
+    _own(volume.host, *top, mapping, owners)
+    volume.host.chmod(entry.mode if entry else 0o755)
+    below = f"{place}/"
+    for path in sorted(p for p in index.entries if p.startswith(below)):
+        item, target = index.entries[path], volume.host / path[len(below) :]
+        if item.kind == "dir":
+            target.mkdir()
+        elif item.kind == "link":
+            target.symlink_to(item.target)
+        else:
+            shutil.copyfile(root / path[1:], target, follow_symlinks=False)
+        _own(target, item.uid, item.gid, mapping, owners)
+        if item.kind != "link":
+            target.chmod(item.mode)
+    return owners
+
+
+def _own(target: Path, uid: int, gid: int, mapping: ids.Mapping, owners: dict[str, list[str]]) -> None:
+    outer = ids.through(mapping.inner_uids, uid), ids.through(mapping.inner_gids, gid)
+    if mapping.single or None in outer:
+        return
+    if not mapping.rootless:
+        os.chown(target, outer[0] or 0, outer[1] or 0, follow_symlinks=False)
+    elif outer != (0, 0):
+        owners.setdefault(f"{outer[0]}:{outer[1]}", []).append(str(target))
