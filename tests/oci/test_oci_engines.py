@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,7 @@ def test_skopeo_reads_and_copies_the_layout(tmp_path: Path, compression: str) ->
     assert config["ExposedPorts"] == {"8080/tcp": {}}
     policy = ("--insecure-policy", "--override-arch", world.image.arch)
     said(skopeo, *policy, "copy", f"oci:{tmp_path}/oci:1", f"dir:{tmp_path}/one")
-    said(skopeo, *policy, "copy", f"oci-archive:{tmp_path}/app.tar:1", f"dir:{tmp_path}/two")
+    said(skopeo, *policy, "copy", f"oci-archive:{tmp_path}/app.tar:app:1", f"dir:{tmp_path}/two")
     if compression != "zstd":  # its docker-archive reader knows no zstd (measured with 1.9.3)
         said(skopeo, *policy, "copy", f"docker-archive:{tmp_path}/app.tar:app:1", f"dir:{tmp_path}/three")
 
@@ -72,7 +74,7 @@ def test_umoci_unpacks_the_tree(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("compression", ["gzip", "zstd", "none"])
+@pytest.mark.parametrize("compression", ["gzip", "none"])  # zstd from docker 23; Debian 12 has 20.10
 def test_docker_loads_and_runs_it(tmp_path: Path, compression: str) -> None:
     world = runnable(tmp_path / "s", tmp_path)
     made = parcel(world.image, world.digest, world.tree, world.store, compression=compression)  # type: ignore[arg-type]
@@ -89,17 +91,20 @@ def test_podman_loads_and_runs_it(tmp_path: Path) -> None:
     world = runnable(tmp_path / "s", tmp_path)
     made = parcel(world.image, world.digest, world.tree, world.store)
     write_archive(made, tmp_path / "app.tar", tag="1", name="app")
-    words = [podman, "--root", f"{tmp_path}/p", "--runroot", f"{tmp_path}/r", "--storage-driver=vfs"]
+    short = Path(tempfile.mkdtemp(prefix="p-"))  # podman takes no run root of over 50 bytes
+    words = [podman, "--root", f"{short}/p", "--runroot", f"{short}/r", "--storage-driver=vfs"]
     words += ["--cgroup-manager=cgroupfs", "--events-backend=none"]
-    if subprocess.run([*words, "info"], capture_output=True, check=False, timeout=60).returncode:
-        pytest.skip("podman doesn't start here")
     try:
+        info = subprocess.run([*words, "info"], capture_output=True, check=False, timeout=60, text=True)
+        if info.returncode:
+            pytest.skip(f"podman doesn't start here: {info.stderr[-200:]}")
         assert "app:1" in said(*words, "load", "-i", tmp_path / "app.tar")
         limits = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
         command = (*words, "--runtime=runc", "run", "--rm", *limits, "--network=none", "localhost/app:1")
         assert said(*command) == "port = 8080\n"
     finally:
         subprocess.run([*words, "system", "reset", "--force"], capture_output=True, check=False, timeout=120)
+        shutil.rmtree(short, ignore_errors=True)
 
 
 def test_params_without_values_and_secrets_are_named(tmp_path: Path) -> None:

@@ -156,12 +156,14 @@ def write_layout(made: oci.Parcel, folder: Path, *, tag: str, progress: Progress
 def write_archive(made: oci.Parcel, file: Path, *, tag: str, name: str, progress: Progress | None = None) -> None:
     """The parcel as one tar: an OCI layout with docker's ``manifest.json`` beside it.
 
-    ``docker load``, podman and skopeo (as ``docker-archive:`` and ``oci-archive:``) read it. ``name`` is the
+    ``docker load``, podman and skopeo (as ``docker-archive:`` and ``oci-archive:``) read it; with layers in zstd,
+    docker from 23 on does (20.10 says "invalid tar header"), and skopeo's ``oci-archive:`` alone. ``name`` is the
     repository's, ``tag`` the tag's, as docker is to know it.
     """
     config, *rest = (f"blobs/sha256/{blob.descriptor.sha256}" for blob in made.blobs)
     docker = [{"Config": config, "RepoTags": [f"{name}:{tag}"], "Layers": rest}]
-    index = oci.encode(oci.Index([_named(made, tag)], media_type=oci.INDEX))
+    whole = _named(made, f"{name}:{tag}")  # podman takes an archive's ref.name for the image's whole name
+    index = oci.encode(oci.Index([whole], media_type=oci.INDEX))
     unique = {blob.descriptor.sha256: blob for blob in made.blobs}
     new = _beside(file)
     try:
