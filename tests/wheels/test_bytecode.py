@@ -33,8 +33,9 @@ SITE = f"/usr/local/lib/python{PYTHON}/dist-packages"
 class Outside:
     """A sandbox that is none: the host's Python, with ``rootfs`` before every path that it opens."""
 
-    def __init__(self, *prefix: str) -> None:
+    def __init__(self, *prefix: str, before: str = "") -> None:
         self.prefix = prefix
+        self.before = before
         self.runs = 0
 
     def __call__(
@@ -48,7 +49,7 @@ class Outside:
     ) -> Captured:
         self.runs += 1
         root = f"import os; real = os.open; os.open = lambda p, *a: real({os.fsencode(rootfs)!r} + p, *a)\n"
-        words = [*self.prefix, sys.executable, *command[1:-1], root + command[-1]]
+        words = [*self.prefix, sys.executable, *command[1:-1], root + self.before + command[-1]]
         done = subprocess.run(words, input=stdin, capture_output=True, timeout=timeout)
         return Captured(done.returncode, done.stdout, done.stderr)
 
@@ -123,6 +124,21 @@ def test_a_source_that_cant_be_compiled_is_left_with_a_reason(world: World) -> N
     assert (done.files, [path for path, _ in done.skipped]) == (2, [f"{SITE}/{n}.py" for n in ("bad", "deep", "null")])
     assert done.skipped[0][1].startswith("SyntaxError: ")
     assert world.compile(world.files({f"{SITE}/{n}.py": t for n, t in sources.items()})).now == 0
+
+
+DIES = """
+import builtins
+compiles = builtins.compile
+builtins.compile = lambda source, *rest: os.kill(os.getpid(), 9) if b"die" in source else compiles(source, *rest)
+"""
+
+
+def test_a_source_that_kills_the_compiler_is_left_and_the_others_compiled(world: World) -> None:
+    world.sandbox = Outside(before=DIES)
+    sources = {f"{SITE}/{name}.py": text for name, text in {"a": "", "b": "die", "c": "x = 1", "d": "die"}.items()}
+    files = world.files(sources)
+    why = "the compiler died (wait status 9)"
+    assert world.compile(files) == Compiled(2, 4, ((f"{SITE}/b.py", why), (f"{SITE}/d.py", why)))
 
 
 def test_what_was_compiled_is_remembered_and_no_sandbox_starts(world: World) -> None:

@@ -144,14 +144,12 @@ def _compile(
     requirements: Sequence[str], target: Target, flags: Sequence[str], pins: Sequence[str] = ()
 ) -> tuple[str, str]:
     """Run ``uv pip compile``; its standard output and its log."""
-    import uv
-
     with tempfile.TemporaryDirectory(prefix="oslet-uv-") as name:
         work = Path(name)
         work.joinpath("uv.toml").touch()  # ends uv's search for a project's settings; the user's own still hold
         work.joinpath("requirements.in").write_text("".join(f"{r}\n" for r in requirements), "utf-8")
         work.joinpath("pins.txt").write_text("".join(f"{p}\n" for p in pins), "utf-8")
-        command = [uv.find_uv_bin(), "pip", "compile", "requirements.in", "--constraints", "pins.txt", "--directory"]
+        command = [_program(), "pip", "compile", "requirements.in", "--constraints", "pins.txt", "--directory"]
         command += [name, "--project", name, "--python-version", target.python, "--no-python-downloads"]
         command += [*(("--python", sys.executable) if sys.executable else ()), "--only-binary", ":all:", "--no-header"]
         command += ["--color", "never", "--no-progress", "--no-emit-index-url", *flags]
@@ -165,6 +163,19 @@ def _compile(
     if done.returncode:
         raise _explained(done.stderr.decode("utf-8", "replace"), target)
     return done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+
+
+def _program() -> str:
+    import uv
+
+    try:
+        return uv.find_uv_bin()
+    except FileNotFoundError:
+        raise ResolveError(
+            "the uv program, which chooses wheels, isn't there",
+            where="wheels",
+            hint="install oslet's dependencies again",
+        ) from None
 
 
 def _explained(text: str, target: Target) -> ResolveError | NetworkError:
