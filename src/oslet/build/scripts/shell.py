@@ -7,6 +7,7 @@ The grammar is tree-sitter's; the rules are those of the Shell Command Language 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -68,6 +69,27 @@ def _parser() -> tree_sitter.Parser:
     return tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
 
 
+def joined(text: str) -> str:
+    """The text with continued lines joined, byte for byte as long as before: the grammar loses words at such places.
+
+    Here-documents stay as they are. Line numbers are counted in the lines as written.
+    """
+    if "\\\n" not in text:
+        return text
+    out: list[str] = []
+    ends: list[str] = []
+    for line in text.split("\n"):
+        if ends:
+            out.append(line + "\n")
+            if line.lstrip("\t") == ends[0]:
+                ends.pop(0)
+            continue
+        ends = [m[1] for m in re.finditer(r"<<-?\s*['\"\\]?(\w+)", line.partition(" #")[0]) if "<<<" not in line]
+        continued = re.search(r"(?:^|[ \t])\\$", line)
+        out.append(f"{line[:-1]}  " if continued and not ends else f"{line}\n")
+    return "".join(out)[: len(text)]
+
+
 class Lines:
     """Standard input: text that several commands read on from."""
 
@@ -109,6 +131,7 @@ class Shell:
         self._out: list[str] = []
         self._err: list[str] = []
         self._locals: list[dict[str, str | None]] = []
+        self._texts: dict[str, bytes] = {}
         self._steps = 0
         self._depth = 0
         self._kinds: dict[str, Callable[[Node], int]] = {
@@ -137,6 +160,7 @@ class Shell:
 
     def read(self, text: str) -> int:
         """Evaluate a whole script; its exit status. Raises Unreadable."""
+        self._texts[self.source] = text.encode()
         tree = self.parse(text)
         if tree.has_error:
             raise self._unparsed(tree)
@@ -152,6 +176,7 @@ class Shell:
     def include(self, text: str, source: str) -> int:
         """Evaluate another file in this shell, as ``.`` does."""
         before, self.source = self.source, source
+        self._texts[source] = text.encode()
         try:
             tree = self.parse(text)
             if tree.has_error:
@@ -163,7 +188,7 @@ class Shell:
             self.source = before
 
     def parse(self, text: str) -> Node:
-        return _parser().parse(text.encode()).root_node
+        return _parser().parse(joined(text).encode()).root_node
 
     def _unparsed(self, tree: Node) -> Unreadable:
         node = tree
@@ -177,13 +202,17 @@ class Shell:
         if node is None:
             return Unreadable(self.source, 1, "", why)
         text = (node.text or b"").decode("utf-8", "replace").strip().partition("\n")[0]
-        return Unreadable(self.source, node.start_point.row + 1, text, why)
+        return Unreadable(self.source, self._line_of(node), text, why)
+
+    def _line_of(self, node: Node) -> int:
+        start = node.start_byte + len(node.text or b"") - len((node.text or b"").lstrip())
+        return self._texts.get(self.source, b"").count(b"\n", 0, start) + 1
 
     def evidence(self) -> str:
         """The command being evaluated, as the reason of what it makes."""
         node = self.node
         text = (node.text or b"").decode("utf-8", "replace") if node is not None else ""
-        line = node.start_point.row + 1 if node is not None else 1
+        line = self._line_of(node) if node is not None else 1
         text = " ".join(text.replace("\\\n", " ").split())
         return f"{self.source}, line {line}, would run “{text if len(text) <= 100 else text[:99] + '…'}”"
 
@@ -479,7 +508,11 @@ class Shell:
         words: list[str] = []
         before: dict[str, str | None] = {}
         self.status = 0
+        end = -1
         for child in node.children:
+            if child.start_byte == end and not (child.text or b" ")[:1].isspace():
+                return self._respelled(node)
+            end = child.end_byte
             if child.type == "variable_assignment":
                 name = child.child_by_field_name("name")
                 spelled = (name.text or b"").decode() if name is not None else ""
@@ -502,6 +535,17 @@ class Shell:
                     self.variables[name] = value
         self.node = node
         return self._fails(node, status)
+
+    def _respelled(self, node: Node) -> int:
+        """The grammar sometimes takes ``/$2`` apart; it never does with ``/${2}``."""
+        text = (node.text or b"").decode("utf-8", "replace")
+        spelled = re.sub(r"\$([A-Za-z_]\w*|\d)", r"${\1}", text)
+        if spelled == text or "'" in text:
+            raise self.unreadable(node, "the shell grammar splits a word in two")
+        try:
+            return self._command(self.parse(spelled).children[0])
+        finally:
+            self.node = node
 
     def call(self, words: list[str], node: Node | None = None) -> int:
         """Evaluate a command that is already split into words."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import NamedTuple
 
 from oslet.build.scripts.own import unescape
 from oslet.build.scripts.shell import Command, Shell
@@ -174,7 +175,15 @@ def _sed(shell: Shell, args: list[str]) -> int:
     return 0
 
 
-_Sed = tuple[str, "re.Pattern[str] | None", "re.Pattern[str] | None", str, str]
+class _Sed(NamedTuple):
+    """One command of a sed script: its verb, the lines it is for (or not for), and a substitution's parts."""
+
+    verb: str
+    address: re.Pattern[str] | None
+    negated: bool
+    wanted: re.Pattern[str] | None = None
+    replacement: str = ""
+    flags: str = ""
 
 
 def _sed_commands(shell: Shell, script: str, *, extended: bool) -> list[_Sed]:
@@ -185,12 +194,12 @@ def _sed_commands(shell: Shell, script: str, *, extended: bool) -> list[_Sed]:
             at += 1
             continue
         match = _SED.match(script, at)
-        if match is None or match[5] in ("", "{", "}") or match[2] or match[3] or match[4]:
+        if match is None or match[5] in ("", "{", "}") or match[2] or match[3]:
             raise shell.unreadable(None, "a sed script that isn't understood")
         address = re.compile(regex(shell, match[1], extended=extended)) if match[1] is not None else None
         at = match.end()
         if match[5] != "s":
-            commands.append((match[5], address, None, "", ""))
+            commands.append(_Sed(match[5], address, bool(match[4])))
             continue
         mark = script[at]
         parts = re.compile(rf"((?:[^{re.escape(mark)}\\]|\\.)*){re.escape(mark)}", re.DOTALL)
@@ -202,7 +211,7 @@ def _sed_commands(shell: Shell, script: str, *, extended: bool) -> list[_Sed]:
         assert flags is not None
         at = flags.end()
         wanted = re.compile(regex(shell, first[1].replace(f"\\{mark}", mark), extended=extended), re.I if "I" in flags[0] else 0)
-        commands.append(("s", address, wanted, second[1].replace(f"\\{mark}", mark), flags[0]))
+        commands.append(_Sed("s", address, bool(match[4]), wanted, second[1].replace(f"\\{mark}", mark), flags[0]))
     return commands
 
 
@@ -210,8 +219,8 @@ def _sed_lines(text: str, commands: list[_Sed], *, quiet: bool) -> str:
     out = []
     for original in text.splitlines():
         line, gone, stop = original, False, False
-        for verb, address, wanted, replacement, flags in commands:
-            if address is not None and not address.search(line):
+        for verb, address, negated, wanted, replacement, flags in commands:
+            if address is not None and bool(address.search(line)) == negated:
                 continue
             if verb == "d":
                 gone = True

@@ -100,7 +100,7 @@ def heredoc_text(scope: Scope, redirect: Node) -> str:
 def pieces(scope: Scope, node: Node, *, quoted: bool) -> Iterator[Piece]:
     """The parts of a word, expanded."""
     kind = node.type
-    source = (node.text or b"").decode("utf-8", "replace")
+    source = (node.text or b"").decode("utf-8", "replace").lstrip()
     if kind == "raw_string":
         yield Piece(source[1:-1], "quoted")
     elif kind == "string":
@@ -126,9 +126,11 @@ def _inside(scope: Scope, node: Node, start: int, end: int, *, quoted: bool) -> 
     whole = node.text or b""
     at = start
     for child in _expansions(node):
-        yield from _written(whole[at - node.start_byte : child.start_byte - node.start_byte], quoted=quoted)
+        text = child.text or b""
+        begins = child.start_byte + len(text) - len(text.lstrip())  # the grammar counts blanks before "$(" to it
+        yield from _written(whole[at - node.start_byte : begins - node.start_byte], quoted=quoted)
         if child.type in EXPANSIONS:
-            source = (child.text or b"").decode("utf-8", "replace")
+            source = text.decode("utf-8", "replace").lstrip()
             yield from _expanded(scope, child, source, quoted=quoted)
         else:
             yield from pieces(scope, child, quoted=quoted)
