@@ -36,6 +36,10 @@ class Faults:
         if len(self.found) < MAX_FAULTS and not any(key == other and what == said for other, said, _ in self.found):
             self.found.append((key, what, hint))
 
+    def under(self, key: Key) -> bool:
+        """Whether anything at or within ``key`` is faulty already."""
+        return any(other[: len(key)] == key for other, _, _ in self.found)
+
     def raise_any(self, place: Place) -> None:
         """DeclarationError with every fault, in the order they stand in the declaration."""
         if not self.found:
@@ -58,7 +62,8 @@ def conform(value: Any, shape: Any, key: Key, faults: Faults) -> Any:
         result = conform(value, get_args(shape)[0], key, faults)
         pattern = next((m.pattern for m in get_args(shape)[1:] if isinstance(m, Meta) and m.pattern), None)
         if pattern and isinstance(result, str) and not re.search(pattern, result):
-            faults.add(key, f"{told(result)} isn't a {key[-1]}", _pattern_hint(key, result))
+            word = "path" if key[-1] == "http" else key[-1]
+            faults.add(key, f"{told(result)} isn't a {word}", _pattern_hint(key, result))
             return UNSET
         return result
     options = _options(shape)
@@ -161,6 +166,11 @@ def _table(value: Any, shape: type[Struct], key: Key, faults: Faults) -> Any:
     fields = _fields(shape)
     result: dict[str, Any] = {}
     for name, each in value.items():
+        if name == "default" and shape.__struct_config__.tag == "secret":
+            faults.add(
+                (*key, name), "a secret can't have a default", "leave it out: it is given when an instance starts"
+            )
+            continue
         if name not in fields:
             where = f"{spoken} has no such key" if (spoken := _spoken(shape)) else "no such key"
             faults.add((*key, str(name)), where, suggestion(str(name), fields, kind="keys"))
@@ -238,6 +248,8 @@ def _unexpected(value: Any, shape: Any, key: Key, faults: Faults) -> UnsetType:
         hint = f"write {value.lower()}, without quotes"
     elif {int, float} & set(options) and isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value):
         hint = f"write {value}, without quotes"
+    if key[-1] == "mode":
+        hint = 'write permission bits in octal, in quotes, such as "0640"'
     faults.add(key, f"expected {words}, got {told(value)}", hint)
     return UNSET
 

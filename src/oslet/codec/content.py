@@ -45,6 +45,8 @@ def _content(key: Key, written: Any, folder: Path, texts: Texts) -> Content | No
         return Copy(posixpath.normpath(written)) if full else None
     ways = [way for way in ("template", "secret", "text") if way in written]
     if len(ways) != 1:
+        if not ways and texts.faults.under(key):
+            return None
         said = f"{' and '.join(ways)} are two contents" if ways else "has no content"
         texts.faults.add(key, said, 'write "./file", { template = "./file" }, { secret = "name" } or { text = "…" }')
         return None

@@ -18,6 +18,12 @@ from oslet.model.oslet import Oslet, Policy, Start, Wants
 
 MAX_DECLARATION = 1 << 20
 
+_TOML_WORDS = {
+    "Cannot overwrite a value": "this key is there already",
+    "Illegal character '\\n'": "the text doesn't end on its line",
+    "Unclosed array": "a list doesn't end: ] is missing",
+}
+
 
 def read_toml(path: Path) -> Oslet:
     """The value of the declaration in the TOML file ``path``, with its templates read.
@@ -122,7 +128,7 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
         said = re.fullmatch(r"(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)", str(error), re.DOTALL)
         what, line = (said[1], said[2]) if said else (str(error), None)
         line = line or str(text.count("\n") + (not text.endswith("\n")) or 1)
-        what = what[:1].lower() + what[1:]
+        what = _TOML_WORDS.get(what, what[:1].lower() + what[1:])
         raise DeclarationError(f"not TOML: {what}", where=f"{where}:{line}", hint=_toml_hint(text, int(line))) from None
     except ValueError as error:  # a date or number out of Python's range
         raise DeclarationError(f"not TOML: {error}", where=where) from None

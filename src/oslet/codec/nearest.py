@@ -10,7 +10,11 @@ def nearest(name: str, names: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     by_folded = {each.casefold().replace("-", "_"): each for each in list(names)[:10_000]}
-    found = get_close_matches(name[:200].casefold().replace("-", "_"), by_folded, n=1, cutoff=0.6)
+    folded = name[:200].casefold().replace("-", "_")
+    for each in by_folded:
+        if len(folded) > 1 and sorted(each) == sorted(folded):  # letters exchanged: difflib misses it in short names
+            return by_folded[each]
+    found = get_close_matches(folded, by_folded, n=1, cutoff=0.6)
     return by_folded[found[0]] if found else ""
 
 

@@ -57,7 +57,7 @@ class Texts:
                 self.faults.add(
                     key,
                     f"the secret {name!r} would show here",
-                    f"have the application read the file /run/secrets/{name}, or put it into a template",
+                    f"use a template, or its file: /run/secrets/{name} unless [files] says another",
                 )
             elif at_build and param.at != "build":
                 self.faults.add(

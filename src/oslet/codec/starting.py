@@ -118,6 +118,8 @@ def health(table: dict[str, Any], texts: Texts) -> Health | None:
         return None
     ways = [way for way in ("http", "tcp", "exec") if way in written]
     if len(ways) != 1:
+        if not ways and texts.faults.under(("health",)):
+            return None
         said = f"{' and '.join(ways)} are two ways to ask" if ways else "says no way to ask"
         texts.faults.add(("health",), said, 'write one of http = "/…", tcp = "{port}", exec = ["…"]')
         return None

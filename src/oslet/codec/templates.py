@@ -36,12 +36,14 @@ def template_names(text: str) -> tuple[str, ...]:
     sandbox = _sandbox()
     try:
         tree = sandbox.parse(text)
-        if next(iter(meta.find_referenced_templates(tree)), ""):
+        if any(True for _ in meta.find_referenced_templates(tree)):
             raise TextError("a template can't include or extend another", "write the text in one file")
         used = meta.find_undeclared_variables(tree) - set(sandbox.globals)
         sandbox.from_string(text)  # unknown filters and tests show only when it is compiled
     except TemplateSyntaxError as error:
-        raise TextError(f"line {error.lineno}: {error.message}", "write {{ '{{' }} for literal braces") from None
+        raise TextError(
+            f"line {error.lineno}: {error.message}", "{% raw %} … {% endraw %} keeps what is between them as it is"
+        ) from None
     except TemplateError as error:
         raise TextError(str(error.message), "see Jinja's template language") from None
     except (RecursionError, MemoryError):
@@ -137,6 +139,9 @@ def _sandbox() -> SandboxedEnvironment:
                     f"{operator!r} works on numbers only here" if operator != "**" else "'**' isn't allowed"
                 )
             return super().call_binop(context, operator, left, right)
+
+        def wrap_str_format(self, value: Any) -> Any:
+            return None  # else Jinja would hand out str.format before it asks whether the attribute is safe
 
         def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
             wide = {"format", "format_map", "ljust", "rjust", "center", "zfill", "expandtabs"}
