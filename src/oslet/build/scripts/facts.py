@@ -30,13 +30,19 @@ class Recipe(NamedTuple):
 
 
 @cache
-def _data() -> tuple[tuple[Recipe, ...], tuple[Known, ...]]:
+def _data() -> tuple[tuple[Recipe, ...], tuple[Known, ...], dict[str, str]]:
     text = resources.files("oslet.build").joinpath("recipes/debian.toml").read_text("utf-8")
     data = tomllib.loads(text)
     return (
         tuple(Recipe(r["package"], r["script"], r.get("does", ""), r["why"]) for r in data["recipe"]),
         tuple(Known(re.compile(k["use"], re.S), k.get("prints", ""), k.get("status", 0), k["why"]) for k in data["command"]),
+        data["answers"],
     )
+
+
+def answers() -> dict[str, str]:
+    """Debconf questions that a ``config`` script answers on a fresh install."""
+    return dict(_data()[2])
 
 
 def recipe_for(package: str, script: str) -> Recipe | None:

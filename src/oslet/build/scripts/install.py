@@ -6,6 +6,8 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from oslet.build.accounts import Users
 from oslet.build.alternatives import Alternatives
 from oslet.build.files import Files
@@ -157,6 +159,7 @@ class Install:
     def put(self, path: str, data: bytes, mode: int, reason: str) -> None:
         """Write a file; one that is there keeps its owner and mode, as an open(2) for writing would."""
         if self.unwanted(path):
+            self._ghost(Entry(path, "file", mode, size=len(data), digest=self.files.store.put(data)))
             return
         real = self.files.resolve(path)
         old = self.files.get(real)
@@ -166,12 +169,21 @@ class Install:
         self.files.put(real, data, mode=mode, uid=uid, gid=gid, origin=ORIGIN, reason=reason)
 
     def mkdir(self, path: str, mode: int, reason: str) -> None:
-        if not self.unwanted(path):
+        if self.unwanted(path):
+            self._ghost(Entry(path, "dir", mode))
+        else:
             self.files.mkdir(path, mode=mode, origin=ORIGIN, reason=reason, keep=True)
 
     def link(self, path: str, target: str, reason: str) -> None:
-        if not self.unwanted(path):
+        if self.unwanted(path):
+            self._ghost(Entry(path, "link", 0o777, target=target))
+        else:
             self.files.link(path, target, origin=ORIGIN, reason=reason)
+
+    def _ghost(self, entry: Entry) -> None:
+        """A script may go on with what it made, though it is no part of the image."""
+        path = self._in_folder(entry.path)
+        self.shipped[path] = replace(entry, path=path)
 
     def own(self, path: str, reason: str, *, uid: int | None = None, gid: int | None = None, mode: int | None = None) -> None:
         entry = self.files.at(path)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from oslet.build.scripts import own, packaging, people, texts, trees
+from oslet.build.scripts.facts import answers as config_answers
 from oslet.build.scripts.facts import known, recipe_for
 from oslet.build.scripts.install import Install
 from oslet.build.scripts.shell import Command, Shell, Unreadable
@@ -77,6 +78,7 @@ def read_scripts(
 
     ``answers`` are the declaration's own. Raises BuildError at the first script that isn't understood.
     """
+    install.questions.update(config_answers())
     order = configure_order(packages)
     for script in ("preinst", "postinst"):
         for contents in order:

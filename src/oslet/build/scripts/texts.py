@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from itertools import groupby
 from typing import NamedTuple
 
 from oslet.build.scripts.own import unescape
@@ -53,7 +54,7 @@ LONG = {
     "ignore-case": "i", "mode": "m", "parents": "p", "recursive": "R", "force": "f", "verbose": "v", "owner": "o",
     "group": "g", "directory": "d", "preserve": "p", "no-dereference": "h", "symbolic": "s", "archive": "a",
     "word-regexp": "w", "line-regexp": "x", "count": "c", "in-place": "i", "regexp-extended": "r", "no-messages": "s",
-    "no-clobber": "n", "changes": "c",
+    "no-clobber": "n", "reference": "r", "changes": "c",
 }  # fmt: skip
 
 
@@ -319,6 +320,15 @@ def _sort(shell: Shell, args: list[str]) -> int:
     return 0
 
 
+def _uniq(shell: Shell, args: list[str]) -> int:
+    found, operands = options(shell, args, "cdu")
+    lines = "".join(_sources(shell, operands) or []).splitlines()
+    for line, run in ((line, len(list(run))) for line, run in groupby(lines)):
+        if ("d" not in found or run > 1) and ("u" not in found or run == 1):
+            shell.write(f"{run:7} {line}\n" if "c" in found else f"{line}\n")
+    return 0
+
+
 def _wc(shell: Shell, args: list[str]) -> int:
     found, operands = options(shell, args, "lwc")
     text = "".join(_sources(shell, operands) or [])
@@ -387,7 +397,7 @@ def _expr(shell: Shell, args: list[str]) -> int:
 
 TABLE: dict[str, Command] = {
     "grep": _plain_grep, "egrep": _egrep, "fgrep": _fgrep, "sed": _sed, "cat": _cat, "cut": _cut, "tr": _tr,
-    "head": _head, "tail": _tail, "sort": _sort, "wc": _wc, "awk": _awk, "mawk": _awk, "basename": _basename,
+    "head": _head, "tail": _tail, "sort": _sort, "uniq": _uniq, "wc": _wc, "awk": _awk, "mawk": _awk, "basename": _basename,
     "dirname": _dirname, "seq": _seq, "expr": _expr, "md5sum": _digest("md5"), "sha1sum": _digest("sha1"),
     "sha256sum": _digest("sha256"),
 }  # fmt: skip

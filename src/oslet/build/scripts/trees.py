@@ -374,6 +374,6 @@ def _tempfile(shell: Shell, args: list[str]) -> int:
 TABLE: dict[str, Command] = {
     "chown": _chown, "chgrp": _chgrp, "chmod": _chmod, "mkdir": _mkdir, "install": _install, "cp": _cp, "mv": _mv,
     "rm": _rm, "rmdir": _rmdir, "ln": _ln, "touch": _touch, "truncate": _truncate, "mktemp": _mktemp,
-    "tempfile": _tempfile, "readlink": _readlink, "realpath": _realpath, "stat": _stat, "find": _find, "ls": _ls,
+    "tempfile": _tempfile, "readlink": _readlink, "realpath": _realpath, "dpkg-realpath": _realpath, "stat": _stat, "find": _find, "ls": _ls,
     "cmp": _cmp, "diff": _cmp, "unlink": _rm,
 }  # fmt: skip
