@@ -93,7 +93,7 @@ def make(name: str, entries: Sequence[Entry], store: Store, *, compression: Comp
     made = _recall(store, key)
     path = store.blob(made.blob) if made else None
     if made is None or path is None:
-        with tempfile.SpooledTemporaryFile(max_size=8 << 20) as file:
+        with tempfile.SpooledTemporaryFile(max_size=8 << 20, dir=store.root) as file:
             sink = layer.Sink(file, compression)
             _write(sink, entries, store)
             digests = sink.digests()
