@@ -20,6 +20,11 @@ from oslet.model.source import Debian
 
 PACKAGE = r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9]+)?"
 """Debian Policy 5.6.1, with an architecture as apt writes it."""
+_VERSION = r"(?:===?|~=|[<>!]=|[<>])\s*\d+(?:\.\d+)*"
+_USUAL_WHEEL = re.compile(
+    rf"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:\[[a-z0-9]+(?:,[a-z0-9]+)*\])?(?:\s*{_VERSION}(?:,\s*{_VERSION})*)?"
+)
+"""Requirements that plainly are; the others are asked of packaging, whose import takes longer than all the rest."""
 
 
 class Texts:
@@ -188,14 +193,15 @@ def _package_hint(written: str) -> str:
 
 def wheels(table: dict[str, Any], texts: Texts) -> tuple[str, ...]:
     written = items(table, "wheels")
-    if written:
+    for key, wheel in written:
+        texts.check(key, wheel, at_build=True)
+    unusual = [(key, wheel) for key, wheel in written if not _USUAL_WHEEL.fullmatch(wheel) and "{" not in wheel]
+    if unusual:
         from packaging.requirements import InvalidRequirement, Requirement
 
-        for key, wheel in written:
-            texts.check(key, wheel, at_build=True)
+        for key, wheel in unusual:
             try:
-                if "{" not in wheel:
-                    Requirement(wheel)
+                Requirement(wheel)
             except InvalidRequirement:
                 texts.faults.add(key, f"{told(wheel)} isn't a PEP 508 requirement", 'write it as "flask>=3,<4"')
     return tuple(wheel for _, wheel in written)
