@@ -8,7 +8,7 @@
 # Everything varying is a positional argument and never part of the script's text:
 #   1 the image's tree  2 the OCI runtime  3 its state folder  4 the instance's id  5 the instance's folder
 #   6 options of the tmpfs  7 options of the overlay before its layers  8 "private" where the network is this shell's
-#   9 upper layer, or empty for the tmpfs's own  10… host folders for volumes, in order
+#   9 folder of the upper layer, or empty for the tmpfs's own  10… host folders for volumes, in order
 place=/sys/fs/cgroup
 tree=$1 runtime=$2 state=$3 id=$4 folder=$5 tmpfs=$6 overlay=$7 network=$8 upper=$9
 shift 9

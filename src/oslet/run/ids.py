@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -27,11 +28,11 @@ ROOT_BASE = 29_000 * COUNT
 
 
 class Extent(NamedTuple):
-    """``count`` ids: from ``inside`` on, as seen in the inner namespace, are ``outside`` on of the outer one."""
+    """``length`` ids: from ``inside`` on, as seen in the inner namespace, are ``outside`` on of the outer one."""
 
     inside: int
     outside: int
-    count: int
+    length: int
 
 
 class Mapping(NamedTuple):
@@ -53,7 +54,7 @@ class Mapping(NamedTuple):
     @property
     def single(self) -> bool:
         """Whether one id is all there is."""
-        return sum(e.count for e in self.inner_uids) == 1
+        return sum(e.length for e in self.inner_uids) == 1
 
 
 def has_uid(mapping: Mapping, uid: int) -> bool:
@@ -67,14 +68,14 @@ def has_gid(mapping: Mapping, gid: int) -> bool:
 def through(extents: tuple[Extent, ...], number: int) -> int | None:
     """The id outside that ``number`` inside stands for, or None where it stands for nobody."""
     for extent in extents:
-        if extent.inside <= number < extent.inside + extent.count:
+        if extent.inside <= number < extent.inside + extent.length:
             return extent.outside + number - extent.inside
     return None
 
 
 def back(extents: tuple[Extent, ...], number: int) -> int | None:
     """The id inside that stands for ``number`` outside."""
-    return through(tuple(Extent(e.outside, e.inside, e.count) for e in extents), number)
+    return through(tuple(Extent(e.outside, e.inside, e.length) for e in extents), number)
 
 
 @cache
@@ -83,7 +84,7 @@ def store_owner() -> int | None:
     if os.geteuid() != 0:
         return None
     given = _subordinate(Path("/etc/subuid"), 0)
-    return given.outside if given and given.count >= COUNT else ROOT_BASE
+    return given.outside if given and given.length >= COUNT else ROOT_BASE
 
 
 def mapping(uid: int, gid: int) -> Mapping:
@@ -97,9 +98,9 @@ def mapping(uid: int, gid: int) -> Mapping:
     if uids is None or gids is None:
         return Mapping((Extent(0, me, 1),), (Extent(0, group, 1),), (Extent(uid, 0, 1),), (Extent(gid, 0, 1),))
     for word, number, extent in (("uid", uid, uids), ("gid", gid, gids)):
-        if number > extent.count:
+        if number > extent.length:
             raise RunError(
-                f"the service user's {word} {number} lies outside your {extent.count} subordinate ids",
+                f"the service user's {word} {number} lies outside your {extent.length} subordinate ids",
                 where=f"/etc/sub{word}",
                 hint=f"ask root for a longer range: usermod --add-sub{word}s",
             )
@@ -107,12 +108,12 @@ def mapping(uid: int, gid: int) -> Mapping:
 
 
 def _outer(caller: int, extent: Extent) -> tuple[Extent, ...]:
-    return Extent(0, caller, 1), Extent(1, extent.outside, extent.count)
+    return Extent(0, caller, 1), Extent(1, extent.outside, extent.length)
 
 
 def _inner(extent: Extent) -> tuple[Extent, ...]:
     """Two extents: each of an inner map's must lie whole within one of the outer's, else writing it is EPERM."""
-    return Extent(0, 0, 1), Extent(1, 1, extent.count)
+    return Extent(0, 0, 1), Extent(1, 1, extent.length)
 
 
 @cache
@@ -120,16 +121,14 @@ def _range(word: str) -> Extent | None:
     if not found(f"new{word}map"):
         return None
     extent = _subordinate(Path(f"/etc/sub{word}"), os.geteuid())
-    return extent._replace(count=min(extent.count, COUNT - 1)) if extent else None
+    return extent._replace(length=min(extent.length, COUNT - 1)) if extent else None
 
 
 def _subordinate(path: Path, uid: int) -> Extent | None:
     """The first range that ``subuid(5)`` file ``path`` gives a user: ``name-or-uid:first:count``."""
     names = {str(uid)}
-    try:
+    with suppress(KeyError):
         names.add(pwd.getpwuid(uid).pw_name)
-    except KeyError:
-        pass
     try:
         lines = path.read_text("utf-8", "replace").splitlines()
     except OSError:

@@ -44,9 +44,41 @@ class Monitor(NamedTuple):
         return Path(f"/proc/{self.pid}/root{PLACE}")
 
 
+def arguments(
+    root: Path,
+    runtime: Path,
+    state: Path,
+    folder: Path,
+    *,
+    scratch: int,
+    mapping: ids.Mapping,
+    network: str,
+    volumes: Sequence[Path] = (),
+    changes: Path | None = None,
+) -> list[str]:
+    """The positional arguments of ``enter.sh``. ``scratch`` is in bytes; ``changes``, where the upper layer is to
+    outlive the monitor, is a folder with ``upper`` and ``work`` in it, since an overlay wants both on one mount."""
+    program("mount")
+    layers = f"{PLACE}/changes" if changes else PLACE
+    overlay = f"lowerdir=.,upperdir={layers}/upper,workdir={layers}/work"
+    return [
+        str(root),
+        str(runtime),
+        str(state / "runtime"),
+        folder.name,
+        str(folder),
+        f"mode=0711,size={max(scratch, 1 << 20)}",
+        # A user namespace may not write the trusted attributes by which an overlay marks what it hides: overlayfs.rst.
+        f"userxattr,{overlay}" if mapping.rootless else overlay,
+        network,
+        str(changes or ""),
+        *map(str, volumes),
+    ]
+
+
 def spawn(
     folder: Path,
-    arguments: Sequence[str],
+    given: Sequence[str],
     *,
     stdio: Stdio,
     rootless: bool,
@@ -67,7 +99,7 @@ def spawn(
             unshare,
             [
                 "unshare", *kinds, "--fork", "--kill-child", "--mount-proc", "--propagation", "private",
-                shell, script, *arguments,
+                shell, script, *given,
             ],
             {**os.environ, "LC_ALL": "C"},
             file_actions=[*_streams(stdio), *((os.POSIX_SPAWN_DUP2, fd, number) for number, fd in copies.items())],
@@ -172,7 +204,7 @@ def _write(monitor: Monitor, name: str, text: str) -> None:
 
 
 def _text(extents: tuple[ids.Extent, ...]) -> str:
-    return "\n".join(f"{e.inside} {e.outside} {e.count}" for e in extents)
+    return "\n".join(f"{e.inside} {e.outside} {e.length}" for e in extents)
 
 
 def kill(pid: int) -> None:
@@ -195,6 +227,18 @@ _started: set[int] = set()
 
 def adopt(pid: int) -> None:
     _started.add(pid)
+
+
+def finished(monitor: Monitor, timeout: float | None) -> bool:
+    """Wait for a monitor of this process to end; whether it has. ``timeout`` in seconds."""
+    try:
+        watched = os.pidfd_open(monitor.pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([watched], [], [], timeout)[0])
+    finally:
+        os.close(watched)
 
 
 def reap() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from oslet.errors import RunError
+from oslet.run.monitor import above
 from oslet.run.records import Published, Record
 
 LOOPBACK = "127.0.0.1"
@@ -88,7 +89,7 @@ def connect(program: Path, pid: int, folder: Path, life: int) -> int:
     """
     ready, said = os.pipe()
     where = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    descriptors = [_above(fd) for fd in (said, life, where)]
+    descriptors = [above(fd) for fd in (said, life, where)]
     try:
         # The socket is named by a descriptor, since a path to one may not be longer than 107 bytes (unix(7)).
         slirp = os.posix_spawn(
@@ -150,13 +151,6 @@ def _ask(path: str, request: dict[str, object]) -> dict[str, dict[str, str]]:
             answer += part
     value = json.loads(answer or b"{}")
     return value if isinstance(value, dict) else {}
-
-
-def _above(fd: int) -> int:
-    """A copy of a descriptor out of the way of those a child is to have; it is not inherited itself."""
-    import fcntl
-
-    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64)
 
 
 def _last_line(path: Path) -> str:

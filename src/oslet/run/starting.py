@@ -18,7 +18,7 @@ from oslet.model.oslet import Start
 from oslet.model.tree import Tree
 from oslet.run import config, ids, limits, monitor, network, placing, records, volumes
 from oslet.run.monitor import Monitor, Stdio
-from oslet.run.tools import Tools, program
+from oslet.run.tools import Tools
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -93,7 +93,16 @@ def launch(
         with _pipe(mode == "private") as (life, held):
             made = monitor.spawn(
                 folder,
-                _arguments(sealed.root, tools, places, folder, wish, mapping, mode, attached),
+                monitor.arguments(
+                    sealed.root,
+                    tools.crun,
+                    places.state,
+                    folder,
+                    scratch=wish.limits.scratch,
+                    mapping=mapping,
+                    network=mode,
+                    volumes=[v.host for v in attached],
+                ),
                 stdio=stdio or _logged(folder),
                 rootless=mapping.rootless,
                 own_network=mode == "private",
@@ -207,7 +216,7 @@ def _reserve(
 @contextmanager
 def _alone(state: Path) -> Iterator[None]:
     """One start at a time chooses its name and ports."""
-    with open(state / "lock", "w") as lock:
+    with (state / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -231,37 +240,6 @@ def _hostname(name: str) -> str:
 def _environment(contract: Start, wish: Wish) -> tuple[tuple[str, str], ...]:
     given = {"PATH": _PATH, **({"TERM": os.environ.get("TERM", "xterm")} if wish.tty else {})}
     return tuple({**given, **dict(contract.env), **dict(wish.env)}.items())
-
-
-def _arguments(
-    root: Path,
-    tools: Tools,
-    places: Places,
-    folder: Path,
-    wish: Wish,
-    mapping: ids.Mapping,
-    mode: str,
-    attached: tuple[volumes.Volume, ...],
-    changes: str = "",
-) -> list[str]:
-    """The positional arguments of ``enter.sh``."""
-    program("mount")
-    size = max(wish.limits.scratch, 1 << 20)
-    layer = f"{config.PLACE}/{'changes' if changes else 'upper'}"
-    overlay = f"lowerdir=.,upperdir={layer},workdir={config.PLACE}/work"
-    # A user namespace may not write the trusted attributes by which an overlay marks what it hides: overlayfs.rst.
-    return [
-        str(root),
-        str(tools.crun),
-        str(places.state / "runtime"),
-        folder.name,
-        str(folder),
-        f"mode=0711,size={size}",
-        f"userxattr,{overlay}" if mapping.rootless else overlay,
-        mode,
-        changes,
-        *(str(v.host) for v in attached),
-    ]
 
 
 def _fill(

@@ -1,0 +1,161 @@
+"""Isolated: a build step's own sandbox. One command in a tree, with no network and nothing of this machine in sight.
+
+What a maintainer script may need is allowed that an instance is not: to be root of its own user namespace, with the
+capabilities by which files get owners. It can't write to the tree; at most to a layer over it, which is then kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from oslet.errors import BuildError, RunError
+from oslet.run import config, ids, monitor, records
+from oslet.run.monitor import Stdio
+from oslet.run.tools import Tools
+
+_CAPABILITIES = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID")
+_ENVIRONMENT = (
+    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    ("LC_ALL", "C.UTF-8"),
+    ("HOME", "/root"),
+    ("DEBIAN_FRONTEND", "noninteractive"),
+)
+_SCRATCH = 1 << 30
+_OUTPUT = 64 << 20
+"""Bytes of each stream that are kept."""
+
+
+class Captured(NamedTuple):
+    """What a finished command left: its exit code (``128+N`` for signal N) and its two streams."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Isolated(NamedTuple):
+    """``build.sandbox.Sandbox``, by way of the OCI runtime."""
+
+    tools: Tools
+
+    def __call__(
+        self,
+        rootfs: Path,
+        command: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        changes: Path | None = None,
+        timeout: float = 300,
+    ) -> Captured:
+        """Run ``command`` in ``rootfs``; ``changes``, an empty folder, receives the overlay's upper layer as the
+        kernel writes it (overlayfs.rst): character devices 0:0 stand for what was removed, owners are this machine's
+        ids (``ids.back`` gives the instance's). BuildError when it can't be run, or takes longer than ``timeout``.
+        """
+        try:
+            with _folder(changes) as (folder, stage), _streams(stdin) as stdio:
+                code = _run(self.tools, rootfs, tuple(command), folder, stage, stdio, timeout)
+                captured = Captured(code, _whole(stdio.stdout), _whole(stdio.stderr))
+                if changes and stage:
+                    (stage / "upper").replace(changes)
+            return captured
+        except RunError as error:
+            raise BuildError(f"{command[0]} can't be run in the image: {error.what}", hint=error.hint) from None
+
+
+def _run(
+    tools: Tools,
+    rootfs: Path,
+    command: tuple[str, ...],
+    folder: Path,
+    stage: Path | None,
+    stdio: Stdio,
+    timeout: float,
+) -> int:
+    mapping = ids.mapping(0, 0)
+    given = monitor.arguments(
+        rootfs, tools.crun, folder, folder, scratch=_SCRATCH, mapping=mapping, network="none", changes=stage
+    )
+    made = monitor.spawn(
+        folder, given, stdio=stdio, rootless=mapping.rootless, own_network=False, session=True, life=None
+    )
+    try:
+        monitor.hear(made)
+        monitor.map_ids(made, mapping)
+        monitor.proceed(made)
+        monitor.hear(made)
+        for name in ("upper", "work", "root", "own", "volumes", "changes"):
+            (made.place / name).mkdir()
+        upper = stage / "upper" if stage else made.place / "upper"
+        upper.chmod(0o755)
+        if not mapping.rootless:
+            root = ids.through(mapping.inner_uids, 0) or 0
+            os.chown(upper, root, root)
+        (made.place / "config.json").write_text(json.dumps(_config(command, mapping, writable=stage is not None)))
+        monitor.proceed(made)
+        if not monitor.finished(made, timeout):
+            raise BuildError(f"{command[0]} didn't end within {timeout:g} s")
+        try:
+            code = int((folder / records.EXIT).read_text())
+        except (OSError, ValueError):
+            raise monitor.failure(made) from None
+        if code and (folder / records.RUNTIME_LOG).exists() and (folder / records.RUNTIME_LOG).stat().st_size:
+            raise monitor.failure(made)
+        return code
+    finally:
+        monitor.kill(made.pid)
+        monitor.close(made)
+
+
+def _config(command: tuple[str, ...], mapping: ids.Mapping, *, writable: bool) -> dict[str, object]:
+    run = config.Process(command, _ENVIRONMENT, "/", 0, 0, capabilities=_CAPABILITIES)
+    whole = config.config(run, hostname="build", mapping=mapping, volumes=(), own_network=True, writable=writable)
+    for path in ("/tmp", "/run"):
+        options = ["nosuid", "nodev", "mode=1777" if path == "/tmp" else "mode=755", "size=1g"]
+        whole["mounts"].append({"destination": path, "type": "tmpfs", "source": "tmpfs", "options": options})
+    return whole
+
+
+@contextmanager
+def _folder(changes: Path | None) -> Iterator[tuple[Path, Path | None]]:
+    """A folder for the monitor, and one beside ``changes`` for its layer, which a rename then makes ``changes``."""
+    folder = Path(tempfile.mkdtemp(prefix="oslet-build-"))
+    stage = Path(tempfile.mkdtemp(prefix=".layer-", dir=changes.parent)) if changes else None
+    try:
+        if stage:
+            (stage / "upper").mkdir()
+            (stage / "work").mkdir()
+        yield folder, stage
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if stage:
+            left = stage / "work" / "work"  # overlayfs leaves it with mode 0
+            if left.exists():
+                left.chmod(0o700)
+            shutil.rmtree(stage, ignore_errors=True)
+
+
+@contextmanager
+def _streams(stdin: bytes) -> Iterator[Stdio]:
+    """Files in memory: no pipe to fill up, nobody to relay."""
+    opened = [os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdin", "stdout", "stderr")]
+    try:
+        with os.fdopen(os.dup(opened[0]), "wb") as file:
+            file.write(stdin)
+        os.lseek(opened[0], 0, os.SEEK_SET)
+        yield Stdio(*opened)
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _whole(descriptor: int | Path) -> bytes:
+    if isinstance(descriptor, Path):
+        return descriptor.read_bytes()
+    return os.pread(descriptor, min(os.fstat(descriptor).st_size, _OUTPUT), 0)
