@@ -15,7 +15,7 @@ def command(dry_run: bool, as_json: bool) -> None:
     from oslet.cli import render
 
     with options.workspace() as workspace:
-        freed = workspace.store.gc(dry_run=dry_run)
+        freed = workspace.gc(dry_run=dry_run)
     if as_json:
         render.as_json(freed._asdict())
     else:

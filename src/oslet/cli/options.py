@@ -28,7 +28,7 @@ def _instances(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     from oslet.run import instances
     from oslet.workspace import Workspace
 
-    return [CompletionItem(i.name) for i in instances(Workspace().state) if i.name.startswith(incomplete)]
+    return [CompletionItem(i.name) for i in instances(Workspace().places.state) if i.name.startswith(incomplete)]
 
 
 file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))

@@ -6,6 +6,8 @@ from importlib import import_module
 
 import click
 
+from oslet.cli.main import QUICK
+
 VERBS = {
     "check": "Every fault of a declaration at once; no network.",
     "lock": "Resolve a declaration and write NAME.lock beside it.",
@@ -42,6 +44,8 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
+        if cmd_name in QUICK:
+            return click.Command(cmd_name, help=VERBS[cmd_name], add_help_option=False)
         command = import_module(f"oslet.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from oslet.build.image import Built
     from oslet.build.place import Placement
     from oslet.build.sandbox import Sandbox
-    from oslet.run import Tools
+    from oslet.model.instance import Arguments
+    from oslet.run import Places, Sealed, Tools, Wish
+    from oslet.store import Freed
+    from oslet.workspace.running import Running
 
 __all__ = ["Declared", "Planned", "Workspace", "machine_arch"]
 
@@ -175,3 +178,38 @@ class Workspace:
 
     def lock_of(self, image: Image) -> Lock:
         return self.store.load(image.lock, Lock)
+
+    # Instances
+
+    @property
+    def places(self) -> Places:
+        """Where instances and volumes are kept."""
+        from oslet.run import Places
+
+        return Places(self.root / "instances", self.root / "volumes")
+
+    def sealed(self, built: Built) -> Sealed:
+        """An image with its tree laid down, ready to run."""
+        from oslet.run import Sealed
+
+        if built.image.arch != machine_arch():
+            raise RunError(f"{built.image.name} is for {built.image.arch}, this machine is {machine_arch()}")
+        return Sealed(built.image, built.digest, self.tree(built.image), self.store.rootfs(built.image))
+
+    def start(self, built: Built, arguments: Arguments, wish: Wish | None = None) -> Running:
+        """An instance in the background; returns as soon as it runs. Raises RunError."""
+        from oslet.run import Wish, start
+        from oslet.workspace.running import Running
+
+        instance = start(self.sealed(built), arguments, wish or Wish(), self.tools, self.places)
+        self.store.pin(built.digest, instance.id)
+        return Running(instance, self.places, self.store)
+
+    def gc(self, *, dry_run: bool = False) -> Freed:
+        """Remove what no image and no instance needs."""
+        from oslet.run import instances
+
+        living = {i.id for i in instances(self.places.state)}
+        for holder in self.store.pins().keys() - living:
+            self.store.unpin(holder)
+        return self.store.gc(dry_run=dry_run)

@@ -1,0 +1,38 @@
+"""``oslet exec``: click and rich stay out of its way."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from oslet.cli.words import Option, help_lines, read
+
+OPTIONS = (
+    Option("tty", "t", "", "give it a terminal"),
+    Option("interactive", "i", "", "keep standard input (it always is)"),
+    Option("env", "e", "NAME=VALUE", "an environment variable", many=True),
+    Option("user", "u", "USER", "as another user of the image"),
+    Option("help", "h", "", "this help"),
+)
+
+
+def quick(words: Sequence[str]) -> int:
+    """Run a command inside an instance; its exit code."""
+    found = read(words, OPTIONS, stop_at_word=True)
+    if "help" in found.options or len(found.rest) < 2:
+        usage = "Usage: oslet exec [OPTIONS] INSTANCE COMMAND …"
+        print("\n".join([usage, "", "Run a command inside an instance.", "", *help_lines(OPTIONS)]))
+        return 0 if "help" in found.options else 2
+    from oslet.cli.run import pair
+    from oslet.run.executing import execute
+    from oslet.workspace import Workspace
+
+    instance, *command = found.rest
+    return execute(
+        Workspace().places.state,
+        instance,
+        tuple(command),
+        tty="tty" in found.options and sys.stdin.isatty(),
+        env=tuple(pair(e, "=", "--env") for e in found.options.get("env", [])),
+        user=found.options.get("user", [""])[0],
+    )

@@ -1,0 +1,41 @@
+"""``oslet ps``."""
+
+from __future__ import annotations
+
+import click
+
+from oslet.cli import options
+
+
+@click.command("ps")
+@click.option("-a", "--all", "every", is_flag=True, help="Ended ones too.")
+@click.option("-q", "--quiet", is_flag=True, help="Ids only.")
+@options.as_json
+def command(every: bool, quiet: bool, as_json: bool) -> None:
+    """The instances, newest first."""
+    from oslet.cli import render
+    from oslet.run import instances
+
+    with options.workspace() as workspace:
+        found = [i for i in instances(workspace.places.state) if every or i.state != "exited"]
+    found.sort(key=lambda i: i.created, reverse=True)
+    if as_json:
+        render.as_json(found)
+    elif quiet:
+        for instance in found:
+            render.data(instance.id)
+    else:
+        render.table(
+            ("name", "id", "image", "state", "ports", "started"),
+            (
+                (
+                    i.name,
+                    i.id[:12],
+                    i.image_name,
+                    i.state if i.exit_code is None else f"{i.state} ({i.exit_code})",
+                    " ".join(map(str, i.ports)) or "-",
+                    render.ago(i.created),
+                )
+                for i in found
+            ),
+        )

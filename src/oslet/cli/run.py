@@ -1,0 +1,119 @@
+"""``oslet run``: click and rich stay out of its way."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from oslet.cli.words import Option, Read, help_lines, read, secret_values
+from oslet.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from oslet.build.image import Built
+    from oslet.run import Wish
+
+OPTIONS = (
+    Option("detach", "d", "", "run in the background; print the instance's id"),
+    Option("wait", "w", "", "with -d: return when the health check passes"),
+    Option("name", "n", "NAME", "the instance's name (default: the image's)"),
+    Option("publish", "p", "[[IP:]PORT:]PORT", "publish a port elsewhere than on its own number", many=True),
+    Option("volume", "v", "NAME|DIR:PATH", "what stands behind a volume", many=True),
+    Option("env", "e", "NAME=VALUE", "an environment variable", many=True),
+    Option("memory", "m", "SIZE", "at most so much memory"),
+    Option("cpus", "", "N", "at most so much of the processors"),
+    Option("pids", "", "N", "at most so many processes"),
+    Option("network", "", "private|host|none", "which network (default: the declaration's)"),
+    Option("tty", "t", "", "give it a terminal"),
+    Option("interactive", "i", "", "keep standard input (in the foreground it always is)"),
+    Option("rm", "", "", "leave nothing when it ends (in the foreground it never does)"),
+    Option("json", "", "", "with -d: print the instance as JSON"),
+    Option("help", "h", "", "this help; after TARGET, the image's params too"),
+)
+USAGE = "Usage: oslet run [OPTIONS] TARGET [--PARAM VALUE …] [OPTIONS] [-- COMMAND …]"
+
+
+def quick(words: Sequence[str]) -> int:
+    """Read the words, build what must be built, start; the application's own exit code in the foreground."""
+    before = read(words, OPTIONS, stop_at_word=True)
+    if "help" in before.options or not before.rest:
+        print("\n".join([USAGE, "", "Start an image with arguments.", "", *help_lines(OPTIONS)]))
+        return 0 if "help" in before.options else 2
+    target, *after = before.rest
+
+    from oslet.cli.render import progress
+    from oslet.workspace import Workspace
+
+    with progress() as listen:
+        workspace = Workspace(progress=listen)
+        built = workspace.image(target)
+        found = read(after, OPTIONS, built.image.params)
+        if "help" in found.options:
+            print("\n".join([USAGE, "", *help_lines(OPTIONS, built.image.params)]))
+            return 0
+        options = {**before.options, **found.options}
+        arguments = _arguments(built, found)
+        wish = _wish(options, found.rest)
+        workspace.sealed(built)
+        _ = workspace.tools
+    if "detach" in options:
+        return _detached(workspace, built, arguments, wish, options)
+    from oslet.run.foreground import foreground
+
+    return foreground(workspace.sealed(built), arguments, wish, workspace.tools, workspace.places)
+
+
+def _detached(workspace, built, arguments, wish, options) -> int:  # type: ignore[no-untyped-def]
+    running = workspace.start(built, arguments, wish)
+    if "wait" in options:
+        running.ready()
+    if "json" in options:
+        from oslet.cli.render import as_json
+
+        as_json(running.observed)
+    else:
+        print(running.id)
+    return 0
+
+
+def _arguments(built: Built, found: Read):  # type: ignore[no-untyped-def]
+    from oslet.bind import bind
+
+    params = [p for p in built.image.params if p.at == "start"]
+    return bind(params, secret_values(found.given, params, os.environ), where="--")
+
+
+def _wish(options: dict[str, list[str]], command: Sequence[str]) -> Wish:
+    from oslet.codec.kinds import parse
+    from oslet.model.param import FloatKind, IntKind, SizeKind
+    from oslet.run import Limits, Wish
+
+    def number(name: str, kind):  # type: ignore[no-untyped-def]
+        return parse(kind, options[name][0]) if name in options else None
+
+    network = options.get("network", [""])[0] or None
+    if network not in (None, "private", "host", "none"):
+        raise DeclarationError(f"there is no network {network!r}", where="--network", hint="private, host or none")
+    return Wish(
+        name=options.get("name", [""])[0],
+        limits=Limits(
+            memory=number("memory", SizeKind(min=1)),
+            cpus=number("cpus", FloatKind(min=0.01)),
+            pids=number("pids", IntKind(min=1)),
+        ),
+        volumes=dict(pair(v, ":", "--volume", reverse=True) for v in options.get("volume", [])),
+        publish=tuple(options.get("publish", ())),
+        network=network,
+        env=tuple(pair(e, "=", "--env") for e in options.get("env", [])),
+        command=tuple(command),
+        tty="tty" in options and sys.stdin.isatty(),
+        remove="rm" in options,
+    )
+
+
+def pair(word: str, sign: str, where: str, *, reverse: bool = False) -> tuple[str, str]:
+    left, found, right = word.rpartition(sign) if reverse else word.partition(sign)
+    if not found or not left or (reverse and not right):
+        raise DeclarationError(f"{word!r} is not {'WHAT:PATH' if reverse else 'NAME=VALUE'}", where=where)
+    return (right, left) if reverse else (left, right)

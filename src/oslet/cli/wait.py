@@ -1,0 +1,20 @@
+"""``oslet wait``."""
+
+from __future__ import annotations
+
+import click
+
+from oslet.cli import options
+
+
+@click.command("wait")
+@options.instances
+@click.option("--timeout", type=click.FloatRange(0), help="Give up after so many seconds.")
+def command(instances: tuple[str, ...], timeout: float | None) -> None:
+    """Wait for instances to end and print their exit codes."""
+    from oslet.cli import render
+    from oslet.run import wait
+
+    with options.workspace() as workspace:
+        for instance in instances:
+            render.data(str(wait(workspace.places.state, instance, timeout)))

@@ -1,0 +1,93 @@
+"""A running instance, as Python code holds it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from oslet.errors import RunError
+from oslet.run import Places, inspect, logs, remove, stop, wait
+from oslet.run.health import healthy
+from oslet.store import Store
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
+
+    from oslet.model.instance import Instance
+
+LINES = 8
+"""How much of what an instance wrote an error shows."""
+
+
+class Running:
+    """One instance by its id. As a context manager it is ended and removed when the block ends."""
+
+    def __init__(self, instance: Instance, places: Places, store: Store) -> None:
+        self.id = instance.id
+        self.name = instance.name
+        self.ports = instance.ports
+        self._places = places
+        self._store = store
+
+    def __repr__(self) -> str:
+        return f"<{self.name} {self.id[:12]}>"
+
+    def __enter__(self) -> Running:
+        return self.ready()
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+        self.remove()
+
+    @property
+    def observed(self) -> Instance:
+        """The instance as it is now."""
+        return inspect(self._places.state, self.id)
+
+    def ready(self, timeout: float = 60) -> Running:
+        """Wait until the instance is healthy, if it declares what that is. RunError if it ends or takes too long."""
+        until = time.monotonic() + timeout
+        pause = 0.002
+        while not healthy(self._places.state, self.id):
+            seen = self.observed
+            if seen.state == "exited":
+                raise RunError(f"{self.name} ended with exit code {seen.exit_code}", hint=self._last_words())
+            if time.monotonic() > until:
+                raise RunError(f"{self.name} is not healthy after {timeout:g} s", hint=self._last_words())
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.1)
+        return self
+
+    def get(self, path: str = "/", timeout: float = 10) -> HTTPResponse:
+        """The answer to an HTTP GET on the first published port. Raises urllib.error.HTTPError and URLError."""
+        from urllib.request import urlopen
+
+        answer: HTTPResponse = urlopen(f"http://127.0.0.1:{self.ports[0]}{path}", timeout=timeout)
+        return answer
+
+    def exec(self, command: Sequence[str]) -> int:
+        """Run a command inside, its streams this process's; its exit code."""
+        from oslet.run.executing import execute
+
+        return execute(self._places.state, self.id, tuple(command))
+
+    def logs(self) -> str:
+        """What it wrote so far."""
+        return b"".join(line.text for line in logs(self._places.state, self.id)).decode("utf-8", "replace")
+
+    def wait(self, timeout: float | None = None) -> int:
+        return wait(self._places.state, self.id, timeout)
+
+    def stop(self, grace: float = 10) -> int:
+        """Ask it to end, and after ``grace`` seconds make it; its exit code."""
+        return stop(self._places.state, self.id, grace)
+
+    def remove(self) -> None:
+        remove(self._places.state, self.id, force=True)
+        self._store.unpin(self.id)
+
+    def _last_words(self) -> str:
+        lines = self.logs().splitlines()[-LINES:]
+        return "its last words:\n" + "\n".join(f"    {line[:200]}" for line in lines) if lines else "it wrote nothing"
