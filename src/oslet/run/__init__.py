@@ -4,6 +4,8 @@ The sentences of a start stand in ``starting.launch``; what runs, in ``records``
 is told, in ``config``; the shell that watches over one instance, in ``enter.sh``.
 """
 
+from oslet.run.entering import execute
+from oslet.run.foreground import run
 from oslet.run.limits import Limits
 from oslet.run.living import Line, Stats, inspect, logs, prune, remove, send, stats, stop, wait
 from oslet.run.records import find, instances
@@ -18,12 +20,14 @@ __all__ = [
     "Stats",
     "Tools",
     "Wish",
+    "execute",
     "find",
     "inspect",
     "instances",
     "logs",
     "prune",
     "remove",
+    "run",
     "send",
     "start",
     "stats",

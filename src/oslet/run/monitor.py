@@ -102,7 +102,7 @@ def spawn(
                 shell, script, *given,
             ],
             {**os.environ, "LC_ALL": "C"},
-            file_actions=[*_streams(stdio), *((os.POSIX_SPAWN_DUP2, fd, number) for number, fd in copies.items())],
+            file_actions=[*stream_actions(stdio), *((os.POSIX_SPAWN_DUP2, fd, number) for number, fd in copies.items())],
             setsid=session,
             setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT],
             setsigmask=[],
@@ -118,7 +118,8 @@ def spawn(
     return Monitor(pid, hears, says, folder)
 
 
-def _streams(stdio: Stdio) -> list[tuple[int, ...] | tuple[int, int, str, int, int]]:
+def stream_actions(stdio: Stdio) -> list[tuple[int, ...] | tuple[int, int, str, int, int]]:
+    """What ``posix_spawn`` is to do so that a child has these as 0, 1 and 2."""
     actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = []
     for number, stream in enumerate(stdio):
         if isinstance(stream, Path):

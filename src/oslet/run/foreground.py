@@ -1,0 +1,173 @@
+"""Foreground: an instance whose streams, signals and exit code are the caller's own.
+
+crun gives what it finds as descriptors 0, 1 and 2 to the instance's user (fchown), so a caller's file or terminal is
+never handed over: it is relayed through a pipe. With a terminal of its own the runtime copies by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import TypeAlias
+
+from oslet.model.instance import Arguments
+from oslet.run import living, records, starting
+from oslet.run.monitor import Stdio
+from oslet.run.starting import Places, Sealed, Wish
+from oslet.run.tools import Tools
+
+Relay: TypeAlias = Callable[[int, Callable[[int], None]], int]
+"""Carries bytes and signals until the process with that pid ends; its exit code."""
+
+_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_INSISTED = 3
+"""The third interrupt or termination is SIGKILL: pid 1 ignores what it has no handler for."""
+_BLOCK = 1 << 16
+
+
+def run(
+    sealed: Sealed, arguments: Arguments, wish: Wish, tools: Tools, places: Places, stdio: Stdio | None = None
+) -> int:
+    """Start an instance, be it until it ends, and leave nothing of it; the application's own exit code."""
+    with streams(stdio, wish.tty) as (given, relay):
+        folder, record = starting.launch(
+            sealed, arguments, wish._replace(remove=True), tools, places, stdio=given, session=not wish.tty
+        )
+        try:
+
+            def send(number: int) -> None:
+                with suppress(Exception):
+                    living.send(places.state, record.id, str(number))
+
+            code = relay(record.monitor, send)
+            found = records.observe(folder, record).exit_code
+            return code if found is None else found
+        finally:
+            living.stop(places.state, record.id, grace=0)
+
+
+@contextmanager
+def streams(stdio: Stdio | None, tty: bool) -> Iterator[tuple[Stdio, Relay]]:
+    """The descriptors to give an instance in the caller's place, and what carries between the two."""
+    wanted = stdio or Stdio()
+    if tty:
+        yield wanted, lambda pid, send: _attend(pid, send, [], None, tty=True)
+        return
+    mine: list[tuple[int, int]] = []
+    theirs: list[int] = []
+    given: list[int | Path] = []
+    feed: tuple[int, int] | None = None
+    for number, stream in enumerate(wanted):
+        if isinstance(stream, Path) or _harmless(stream):
+            given.append(stream)
+            continue
+        reading, writing = os.pipe()
+        if number == 0:
+            feed = (stream, writing)
+            given.append(reading)
+            theirs.append(reading)
+        else:
+            mine.append((reading, stream))
+            given.append(writing)
+            theirs.append(writing)
+
+    def relay(pid: int, send: Callable[[int], None]) -> int:
+        for descriptor in theirs:
+            os.close(descriptor)
+        theirs.clear()
+        return _attend(pid, send, mine, feed, tty=False)
+
+    try:
+        yield Stdio(*given), relay
+    finally:
+        for descriptor in theirs:
+            os.close(descriptor)
+        for reading, _ in mine:
+            os.close(reading)
+
+
+def _harmless(descriptor: int) -> bool:
+    """Whether a descriptor may change its owner: a pipe, a socket, or /dev/null (which crun leaves alone)."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return True
+    null = stat.S_ISCHR(found.st_mode) and found.st_rdev == os.stat("/dev/null").st_rdev
+    return stat.S_ISFIFO(found.st_mode) or stat.S_ISSOCK(found.st_mode) or null
+
+
+def _attend(
+    pid: int, send: Callable[[int], None], out: list[tuple[int, int]], feed: tuple[int, int] | None, *, tty: bool
+) -> int:
+    """Relay until the process has ended and all it wrote is carried."""
+    if feed:
+        threading.Thread(target=_pump, args=feed, daemon=True).start()
+    watched = os.pidfd_open(pid)
+    waiting = {reading: writing for reading, writing in out}
+    try:
+        with _signals(send, tty):
+            ended = False
+            while waiting or not ended:
+                ready, _, _ = select.select([*waiting, *([] if ended else [watched])], [], [], 0.2 if ended else None)
+                if ended and not ready:
+                    break  # a process that outlived the instance's own holds the pipe: nothing more is owed
+                ended = ended or watched in ready
+                for reading in ready:
+                    if reading in waiting and not _carry(reading, waiting[reading]):
+                        del waiting[reading]
+    finally:
+        os.close(watched)
+    with suppress(ChildProcessError):
+        _, status = os.waitpid(pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        return 128 - code if code < 0 else code
+    return 137
+
+
+def _carry(reading: int, writing: int) -> bool:
+    block = os.read(reading, _BLOCK)
+    view = memoryview(block)
+    while view:
+        try:
+            view = view[os.write(writing, view) :]
+        except BrokenPipeError:
+            return False
+    return bool(block)
+
+
+def _pump(reading: int, writing: int) -> None:
+    """Carry standard input until it ends or nobody reads it; in a thread, since a file is always ready."""
+    with suppress(OSError):
+        while _carry(reading, writing):
+            pass
+    with suppress(OSError):
+        os.close(writing)
+
+
+@contextmanager
+def _signals(send: Callable[[int], None], tty: bool) -> Iterator[None]:
+    """Hand the caller's signals to the instance. Only the main thread may; others' callers keep theirs."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    insisted = 0
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal insisted
+        insisted += number in (signal.SIGINT, signal.SIGTERM)
+        send(signal.SIGKILL if insisted >= _INSISTED else number)
+
+    # On a terminal of its own the instance gets ^C as a byte, and crun sees to the window's size.
+    before = {number: signal.signal(number, handle) for number in _FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
