@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -79,3 +80,8 @@ def test_pages_link_to_what_exists() -> None:
         folder = (ROOT / page).parent
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / page).read_text()):
             assert (folder / Path(link)).exists(), f"{page}: {link}"
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    page = runpy.run_path(str(ROOT / "docs/generate.py"))["page"]
+    assert (ROOT / "docs/reference.md").read_text() == page(), "run ./dev docs"

@@ -14,14 +14,14 @@ OPTIONS = (
     Option("user", "u", "USER", "as another user of the image"),
     Option("help", "h", "", "this help"),
 )
+USAGE = "Usage: oslet exec [OPTIONS] INSTANCE COMMAND …"
 
 
 def quick(words: Sequence[str]) -> int:
     """Run a command inside an instance; its exit code."""
     found = read(words, OPTIONS, stop_at_word=True)
     if "help" in found.options or len(found.rest) < 2:
-        usage = "Usage: oslet exec [OPTIONS] INSTANCE COMMAND …"
-        print("\n".join([usage, "", "Run a command inside an instance.", "", *help_lines(OPTIONS)]))
+        print("\n".join([USAGE, "", "Run a command inside an instance.", "", *help_lines(OPTIONS)]))
         return 0 if "help" in found.options else 2
     from oslet.cli.run import pair
     from oslet.run.executing import execute

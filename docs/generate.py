@@ -1,0 +1,52 @@
+"""Writes docs/reference.md from the code: keys and types from the declaration's table, verbs from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from oslet.cli import exec as exec_verb
+from oslet.cli import run as run_verb
+from oslet.cli.verbs import VERBS, oslet
+from oslet.cli.words import Option
+from oslet.codec.reference import reference
+
+QUICK = {"run": (run_verb.USAGE, run_verb.OPTIONS), "exec": (exec_verb.USAGE, exec_verb.OPTIONS)}
+
+
+def page() -> str:
+    """The whole reference, as it should stand in docs/reference.md."""
+    return reference("\n".join(section(name) for name in VERBS))
+
+
+def section(name: str) -> str:
+    """One verb: what it does, how it is written, its options."""
+    context = click.Context(oslet, info_name="oslet")
+    command = oslet.get_command(context, name)
+    assert command is not None
+    if name in QUICK:
+        usage, options = QUICK[name]
+        return block(name, command.help or "", usage.removeprefix("Usage: "), [written(o) for o in options])
+    inner = click.Context(command, info_name=name, parent=context)
+    usage = " ".join(["oslet", name, *command.collect_usage_pieces(inner)])
+    rows = [r for p in command.params if isinstance(p, click.Option) and (r := p.get_help_record(inner))]
+    return block(name, command.help or "", usage, rows)
+
+
+def written(option: Option) -> tuple[str, str]:
+    short = f"-{option.short}, " if option.short else ""
+    return f"{short}--{option.name} {option.value}".strip(), option.help
+
+
+def block(name: str, about: str, usage: str, rows: list[tuple[str, str]]) -> str:
+    lines = [f"### oslet {name}", "", *(line.strip() for line in about.splitlines()), "", f"    {usage}", ""]
+    if rows:
+        lines += ["| option | |", "|---|---|"]
+        lines += [f"| `{left.replace('|', chr(92) + '|')}` | {right} |" for left, right in rows]
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("reference.md").write_text(page())
