@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from oslet.build.layers import layers, partition
 from oslet.build.rootfs import export_rootfs
-from oslet.errors import BuildError
+from oslet.errors import BuildError, IntegrityError
 from oslet.formats.layer import Unpacked
 from oslet.formats.tar import Member, read
 from oslet.model.tree import Entry, Tree
@@ -100,10 +100,19 @@ def test_rootfs_is_the_tree(tmp_path: Path) -> None:
         export_rootfs(world.tree, world.store, tmp_path / "root")
 
 
+@pytest.mark.parametrize("damage", [b"\x7fELF not quitf", b"\x7fELF", b"\x7fELF not quite and more"])
+def test_a_damaged_object_reaches_no_layer(tmp_path: Path, damage: bytes) -> None:
+    world = small(tmp_path)
+    app = next(entry for entry in world.tree.entries if entry.path == "/usr/bin/app")
+    path = world.store.object(app.digest)
+    path.chmod(0o755)
+    path.write_bytes(damage)
+    with pytest.raises(IntegrityError, match="isn't what was stored"):
+        layers(world.tree, world.store)
+
+
 def test_a_bomb_is_refused() -> None:
     import gzip
-
-    from oslet.errors import IntegrityError
 
     bomb = io.BytesIO(gzip.compress(bytes(10 << 20)))
     with pytest.raises(IntegrityError, match="more than its image may hold"):

@@ -8,6 +8,7 @@ first differs between images. Times are 0, names sorted: equal entries give equa
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import tempfile
@@ -18,7 +19,7 @@ from typing import IO, NamedTuple
 from msgspec import Struct
 
 from oslet.codec import canonical, decode, digest
-from oslet.errors import BuildError
+from oslet.errors import BuildError, IntegrityError
 from oslet.formats import layer, oci
 from oslet.formats.layer import Compression
 from oslet.formats.tar import Member, Writer
@@ -93,7 +94,7 @@ def make(name: str, entries: Sequence[Entry], store: Store, *, compression: Comp
     made = _recall(store, key)
     path = store.blob(made.blob) if made else None
     if made is None or path is None:
-        with tempfile.SpooledTemporaryFile(max_size=8 << 20, dir=store.root) as file:
+        with tempfile.SpooledTemporaryFile(max_size=8 << 20, dir=str(store.root)) as file:
             sink = layer.Sink(file, compression)
             _write(sink, entries, store)
             digests = sink.digests()
@@ -137,11 +138,25 @@ def _write(sink: layer.Sink, entries: Iterable[Entry], store: Store) -> None:
             writer.add(member(entry)._replace(kind="hardlink", size=0, target=first[same]), ())
             continue
         first[same] = entry.path
-        with store.object(entry.digest, entry.mode).open("rb") as file:
-            writer.add(member(entry), _chunks(file))
+        writer.add(member(entry), _content(entry, store))
     writer.close()
     buffered.flush()
     buffered.detach()
+
+
+def _content(entry: Entry, store: Store) -> Iterator[bytes]:
+    """A file's content, hashed as it passes: a damaged store must not reach a registry."""
+    found = hashlib.sha256()
+    size = 0
+    with store.object(entry.digest).open("rb") as file:
+        for chunk in _chunks(file):
+            found.update(chunk)
+            size += len(chunk)
+            if size > entry.size:
+                break
+            yield chunk
+    if (size, found.hexdigest()) != (entry.size, entry.digest):
+        raise IntegrityError("its content isn't what was stored", where=entry.path, hint="run: oslet verify")
 
 
 def _shape(entry: Entry) -> list[object]:

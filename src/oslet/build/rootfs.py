@@ -43,7 +43,7 @@ def _fill(tree: Tree, store: Store, root: Path, progress: Progress | None) -> No
         if entry.kind == "link":
             path.symlink_to(entry.target)
         else:
-            shutil.copyfile(store.object(entry.digest, entry.mode), path)
+            shutil.copyfile(store.object(entry.digest), path)
         if owners:
             os.chown(path, entry.uid, entry.gid, follow_symlinks=False)
         if entry.kind == "file":
