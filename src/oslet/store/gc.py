@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from oslet.codec import digest as digest_of
 from oslet.errors import IntegrityError
 from oslet.model.image import Image
 from oslet.model.lock import Lock
@@ -68,7 +69,8 @@ class _Live:
             tree = store.load(mentioned, Tree)
         except IntegrityError:
             return
-        if _objects(tree) <= self.objects:
+        # Another value may read as a tree without entries; only a tree spells itself again.
+        if digest_of(tree) == mentioned and _objects(tree) <= self.objects:
             self.values.add(mentioned)
 
 
