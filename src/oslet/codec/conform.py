@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -99,8 +99,7 @@ def fields_of(shape: type[Struct]) -> dict[str, tuple[Any, bool]]:
 
 @lru_cache(maxsize=64)
 def _fields(shape: type[Struct]) -> dict[str, tuple[Any, bool]]:
-    hints = get_type_hints(shape, include_extras=True)
-    return {field.name: (hints[field.name], field.required) for field in msgspec.structs.fields(shape)}
+    return {field.name: (field.type, field.required) for field in msgspec.structs.fields(shape)}
 
 
 def _options(shape: Any) -> tuple[Any, ...] | None:

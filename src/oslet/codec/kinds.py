@@ -53,12 +53,13 @@ _SIZES = {
     "tib": 1024**4,
     "pib": 1024**5,
 }
-_SIZE = re.compile(r"(\d{1,19})(?:\.(\d{1,9}))?\s*([a-z]{0,3})", re.IGNORECASE | re.ASCII)
+# patterns stay texts: re compiles each when it is first used, and most declarations use few
+_SIZE = r"(\d{1,19})(?:\.(\d{1,9}))?\s*([a-z]{0,3})"
 _TIMES = {"d": 86400.0, "h": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
-_TIME = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(min|ms|us|d|h|m|s)\s*", re.ASCII)
+_TIME = r"(\d{1,15}(?:\.\d{1,9})?)\s*(min|ms|us|d|h|m|s)\s*"
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.ASCII)
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
+_HOST = rf"{_LABEL}(?:\.{_LABEL})*\.?"
+_SCHEME = r"[a-z][a-z0-9+.-]*"
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -160,7 +161,11 @@ def _enum(kind: EnumKind, value: Any) -> str:
 
 def _size(kind: SizeKind, value: Any) -> int:
     size = value if isinstance(value, int) and not isinstance(value, bool) else None
-    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())) and match[3].lower() in _SIZES:
+    if (
+        isinstance(value, str)
+        and (match := re.fullmatch(_SIZE, value.strip(), re.ASCII | re.IGNORECASE))
+        and match[3].lower() in _SIZES
+    ):
         unit = _SIZES[match[3].lower()]
         fraction = match[2] or ""
         size = (int(match[1] + fraction) * unit) // 10 ** len(fraction)  # whole bytes; never through a float
@@ -178,7 +183,7 @@ def _duration(kind: DurationKind, value: Any) -> float:
     seconds = _number(value)
     if seconds is None and isinstance(value, str):
         text, at, total, order = value.strip().lower(), 0, 0.0, math.inf
-        while match := _TIME.match(text, at):
+        while match := re.compile(_TIME, re.ASCII).match(text, at):
             unit = _TIMES[match[2]]
             if unit >= order:  # each unit once, the largest first, so that a slip such as 5m1h is no duration
                 break
@@ -198,7 +203,7 @@ def _url(kind: UrlKind, value: Any) -> str:
     text = _text(value, "a URL")
     scheme, mark, rest = text.partition("://")
     hint = "write scheme://host/path" + (f" with the scheme {' or '.join(kind.schemes)}" if kind.schemes else "")
-    if not mark or not _SCHEME.fullmatch(scheme.lower()) or re.search(r"[\s\x00-\x20<>\"]", text):
+    if not mark or not re.fullmatch(_SCHEME, scheme.lower(), re.ASCII) or re.search(r"[\s\x00-\x20<>\"]", text):
         raise KindError(f"{_unsigned(text)} isn't a URL", hint)
     if kind.schemes and scheme.lower() not in kind.schemes:
         raise KindError(f"the scheme {told(scheme)} isn't accepted", suggestion(scheme, kind.schemes, kind="schemes"))
@@ -256,7 +261,7 @@ def _is_address(text: str) -> bool:
             IPv4Address(host)
         except ValueError:
             return False
-    return len(host) <= 253 and bool(_HOST.fullmatch(host))
+    return len(host) <= 253 and bool(re.fullmatch(_HOST, host, re.ASCII))
 
 
 def _is_port(text: str) -> bool:

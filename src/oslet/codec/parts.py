@@ -21,7 +21,7 @@ from oslet.model.source import Debian
 PACKAGE = r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9]+)?"
 """Debian Policy 5.6.1, with an architecture as apt writes it."""
 _VERSION = r"(?:===?|~=|[<>!]=|[<>])\s*\d+(?:\.\d+)*"
-_USUAL_WHEEL = re.compile(
+_USUAL_WHEEL = (
     rf"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:\[[a-z0-9]+(?:,[a-z0-9]+)*\])?(?:\s*{_VERSION}(?:,\s*{_VERSION})*)?"
 )
 """Requirements that plainly are; the others are asked of packaging, whose import takes longer than all the rest."""
@@ -195,7 +195,9 @@ def wheels(table: dict[str, Any], texts: Texts) -> tuple[str, ...]:
     written = items(table, "wheels")
     for key, wheel in written:
         texts.check(key, wheel, at_build=True)
-    unusual = [(key, wheel) for key, wheel in written if not _USUAL_WHEEL.fullmatch(wheel) and "{" not in wheel]
+    unusual = [
+        (key, wheel) for key, wheel in written if not re.fullmatch(_USUAL_WHEEL, wheel, re.ASCII) and "{" not in wheel
+    ]
     if unusual:
         from packaging.requirements import InvalidRequirement, Requirement
 
