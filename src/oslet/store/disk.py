@@ -61,11 +61,11 @@ class Disk:
         if not (root / "tmp").is_dir():
             for room in ROOMS:
                 (root / room).mkdir(exist_ok=True)
-                # Readable by the owner of instances' files alone: their modes mean nothing to this machine's users.
-            root.chmod(0o700)
-            if self.owner:
-                os.chown(root, -1, self.owner)
-                root.chmod(0o710)
+                (root / room).chmod(0o755)  # whatever the umask: the owner of instances' files walks through here
+            root.chmod(0o700)  # and nobody else: the modes of a tree mean nothing to this machine's users
+        if self.owner is not None and root.stat().st_gid != self.owner:
+            os.chown(root, -1, self.owner)
+            root.chmod(0o710)
 
     def temporary(self) -> Path:
         """A name in ``tmp/`` that nobody else uses. The caller holds ``writing``."""

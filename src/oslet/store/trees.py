@@ -82,7 +82,7 @@ def _fill(disk: Disk, objects: Objects, tree: Tree, root: str) -> None:
 def _check(entry: Entry, folders: dict[str, int]) -> None:
     """No entry stands below anything but a folder of this tree, so none can lead out of it."""
     parent, _, name = entry.path.rpartition("/")
-    if parent not in folders or name in ("", ".", ".."):
+    if entry.path[:1] != "/" or parent not in folders or name in ("", ".", ".."):
         raise IntegrityError(f"{entry.path} stands in no folder of the tree", where="tree")
 
 
