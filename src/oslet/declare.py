@@ -20,8 +20,11 @@ from oslet.model.instance import Arguments, Secret
 from oslet.model.source import Debian
 
 if TYPE_CHECKING:
+    from oslet.build.image import Built
     from oslet.model.lock import Lock
+    from oslet.run import Wish
     from oslet.workspace import Declared
+    from oslet.workspace.running import Running
 
 Item = TypeVar("Item")
 
@@ -136,24 +139,23 @@ class Oslet:
         return Workspace().locked(cls.declared(**at_build))
 
     @classmethod
-    def build(cls, **at_build: Any) -> Any:
-        """The image: built, or looked up when it has been. Returns ``oslet.build.image.Built``."""
+    def build(cls, **at_build: Any) -> Built:
+        """The image: built, or looked up when it has been."""
         from oslet.workspace import Workspace
 
         return Workspace().build(cls.declared(**at_build))
 
-    def start(self, **options: Any) -> Any:
+    def start(self, wish: Wish | None = None) -> Running:
         """Start an instance with these arguments, built first if need be; a context manager that ends it.
 
-        ``options`` are those of ``Workspace.start``: this line is the whole seam between the two.
+        ``wish`` is what a start may choose beside the arguments: its name, limits, published ports, volumes.
         """
         from oslet.workspace import Workspace
 
         values = self.arguments.values
         early = {each.name: values[each.name] for each in lower(type(self)).params if each.at == "build"}
         late = {name: value for name, value in values.items() if name not in early}
-        workspace: Any = Workspace()
-        return workspace.start(type(self).build(**early), Arguments(late, self.arguments.separators), **options)
+        return Workspace().start(type(self).build(**early), Arguments(late, self.arguments.separators), wish)
 
 
 def lower(cls: type[Oslet]) -> model.Oslet:

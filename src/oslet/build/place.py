@@ -11,6 +11,7 @@ from typing import NamedTuple
 from oslet.bind import is_rendered
 from oslet.build.files import Files
 from oslet.codec import digest
+from oslet.codec.texts import fill
 from oslet.errors import DeclarationError
 from oslet.model.oslet import Copy, File, Text
 from oslet.model.tree import Entry
@@ -63,7 +64,7 @@ def _store(entry: Entry, source: Path | bytes, store: Store) -> None:
 def _placement(file: File, beside: Path) -> Placement:
     sources: dict[str, Path | bytes] = {}
     if isinstance(file.content, Text):
-        data = file.content.text.encode()
+        data = fill(file.content.text, {}).encode()  # it holds no param, but perhaps doubled braces
         sources[file.path] = data
         found = hashlib.sha256(data).hexdigest()
         entries = [_entry(file.path, "file", file.content.mode, len(data), found, "")]

@@ -27,6 +27,8 @@ def files(table: dict[str, Any], folder: Path, texts: Texts) -> tuple[File, ...]
             better = "/" + posixpath.normpath(path.strip()).strip("/. ")
             hint = f'write "{better}"' if len(better) > 1 and better != path else ""
             texts.faults.add(key, f"{told(path)} isn't an absolute path below /", hint)
+        elif "{" in path or "}" in path:
+            texts.faults.add(key, f"{told(path)} holds braces", "a place is fixed; params go into what stands there")
         elif path.split("/")[1] in ("proc", "sys", "dev"):
             texts.faults.add(key, f"{told(path)} is the kernel's", "choose another place")
         content = _content(key, written, folder, texts)
