@@ -131,16 +131,17 @@ class Workspace:
         from oslet.workspace.resolving import contents
 
         lock = planned.lock
-        return build(
-            declared.oslet,
-            lock,
-            planned.plan,
-            planned.placements,
-            lambda: contents(lock, declared.oslet.source, self.store, self.progress),
-            self.store,
-            self.sandbox,
-            edition=edition(),
-        )
+        with self.store.writing():
+            return build(
+                declared.oslet,
+                lock,
+                planned.plan,
+                planned.placements,
+                lambda: contents(lock, declared.oslet.source, self.store, self.progress),
+                self.store,
+                self.sandbox,
+                edition=edition(),
+            )
 
     @property
     def sandbox(self) -> Sandbox:

@@ -36,11 +36,12 @@ def export(
         return
     from oslet.build.oci import write_archive, write_layout
 
-    parcel = _parcel(built, store, progress, compression, given, unbound=False)
-    if form == "oci":
-        write_layout(parcel, where, tag=built.image.name, progress=progress)
-    else:
-        write_archive(parcel, where, tag="latest", name=built.image.name, progress=progress)
+    with store.writing():
+        parcel = _parcel(built, store, progress, compression, given, unbound=False)
+        if form == "oci":
+            write_layout(parcel, where, tag=built.image.name, progress=progress)
+        else:
+            write_archive(parcel, where, tag="latest", name=built.image.name, progress=progress)
 
 
 def push(
@@ -56,8 +57,9 @@ def push(
     """Send an image to a registry; the manifest's digest. Params without a value stay open, for oslet to fill."""
     from oslet.archive.registry import push
 
-    parcel = _parcel(built, store, progress, compression, given, unbound=True)
-    return push(reference, parcel, insecure=insecure, progress=progress)
+    with store.writing():
+        parcel = _parcel(built, store, progress, compression, given, unbound=True)
+        return push(reference, parcel, insecure=insecure, progress=progress)
 
 
 def pull(reference: str, store: Store, progress: Progress, *, arch: str, insecure: bool) -> Built:
