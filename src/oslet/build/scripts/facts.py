@@ -35,7 +35,10 @@ def _data() -> tuple[tuple[Recipe, ...], tuple[Known, ...], dict[str, str]]:
     data = tomllib.loads(text)
     return (
         tuple(Recipe(r["package"], r["script"], r.get("does", ""), r["why"]) for r in data["recipe"]),
-        tuple(Known(re.compile(k["use"], re.S), k.get("prints", ""), k.get("status", 0), k["why"]) for k in data["command"]),
+        tuple(
+            Known(re.compile(k["use"], re.S), k.get("prints", ""), k.get("status", 0), k["why"])
+            for k in data["command"]
+        ),
         data["answers"],
     )
 

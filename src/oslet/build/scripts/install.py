@@ -185,7 +185,9 @@ class Install:
         path = self._in_folder(entry.path)
         self.shipped[path] = replace(entry, path=path)
 
-    def own(self, path: str, reason: str, *, uid: int | None = None, gid: int | None = None, mode: int | None = None) -> None:
+    def own(
+        self, path: str, reason: str, *, uid: int | None = None, gid: int | None = None, mode: int | None = None
+    ) -> None:
         entry = self.files.at(path)
         if entry is None or not (
             (uid is not None and uid != entry.uid)
@@ -212,5 +214,7 @@ def templates(text: str) -> dict[str, Debconf]:
     for stanza in text.split("\n\n"):
         values = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line and not line.startswith(" "))
         if "Template" in values:
-            found[values["Template"].strip()] = Debconf(values.get("Default", "").strip(), values.get("Type", "").strip())
+            found[values["Template"].strip()] = Debconf(
+                values.get("Default", "").strip(), values.get("Type", "").strip()
+            )
     return found

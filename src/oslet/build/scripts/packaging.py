@@ -92,7 +92,9 @@ def compare(left: str, relation: str, right: str) -> bool:
     }[relation]  # fmt: skip
 
 
-def _version_key(version: str) -> tuple[int, tuple[tuple[tuple[int, ...], int], ...], tuple[tuple[tuple[int, ...], int], ...]]:
+def _version_key(
+    version: str,
+) -> tuple[int, tuple[tuple[tuple[int, ...], int], ...], tuple[tuple[tuple[int, ...], int], ...]]:
     epoch, colon, rest = version.partition(":")
     if not colon:
         epoch, rest = "0", version
@@ -114,7 +116,9 @@ def _part_key(part: str) -> tuple[tuple[tuple[int, ...], int], ...]:
 
 def _query(shell: Shell, args: list[str]) -> int:
     names = [a for a in args if not a.startswith("-")]
-    form = next((a.partition("=")[2] or "" for a in args if a.startswith(("-f=", "--showformat="))), "${Package}\t${Version}\n")
+    form = next(
+        (a.partition("=")[2] or "" for a in args if a.startswith(("-f=", "--showformat="))), "${Package}\t${Version}\n"
+    )
     if "-f" in args:
         form = args[args.index("-f") + 1]
         names.remove(form)
@@ -156,7 +160,9 @@ def _divert(shell: Shell, args: list[str]) -> int:
     elif verb in ("listpackage", "truename", "list"):
         for diversion in shell.install.diversions:
             if paths and diversion.path == shell.path(paths[0].replace("*", "")):
-                shell.write({"listpackage": diversion.package, "truename": diversion.to}.get(verb, diversion.path) + "\n")
+                shell.write(
+                    {"listpackage": diversion.package, "truename": diversion.to}.get(verb, diversion.path) + "\n"
+                )
                 return 0
         if verb == "truename":
             shell.write(paths[0] + "\n")
@@ -172,7 +178,11 @@ def divert(shell: Shell, path: str, to: str, package: str) -> None:
     if entry.kind == "file":
         reason = f"{entry.reason}; {shell.evidence()}" if entry.reason else shell.evidence()
         files.remove(entry.path, f"diverted to {to}: {shell.evidence()}")
-        files.place(type(entry)(to, "file", entry.mode, entry.uid, entry.gid, entry.size, entry.digest, "", entry.origin, reason))
+        files.place(
+            type(entry)(
+                to, "file", entry.mode, entry.uid, entry.gid, entry.size, entry.digest, "", entry.origin, reason
+            )
+        )
 
 
 def _statoverride(shell: Shell, args: list[str]) -> int:
@@ -274,6 +284,16 @@ def _add_shell(shell: Shell, args: list[str]) -> int:
     return 0
 
 
+def _update_shells(shell: Shell, args: list[str]) -> int:
+    """update-shells(8): the shells that packages declare in shells.d, with their other name on a merged /usr."""
+    declared = []
+    for path in shell.install.glob("/usr/share/debianutils/shells.d/*"):
+        for line in shell.install.text(path).splitlines():
+            if line.startswith("/"):
+                declared += [line, line.removeprefix("/usr") if line.startswith("/usr/bin/") else f"/usr{line}"]
+    return _add_shell(shell, declared)
+
+
 def _setcap(shell: Shell, args: list[str]) -> int:
     operands = [a for a in args if not a.startswith("-")]
     if len(operands) == 2:
@@ -283,7 +303,15 @@ def _setcap(shell: Shell, args: list[str]) -> int:
 
 def _uname(shell: Shell, args: list[str]) -> int:
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(shell.install.arch, shell.install.arch)
-    values = {"s": "Linux", "m": machine, "r": "6.12.0", "v": "#1 SMP", "n": "localhost", "o": "GNU/Linux", "p": "unknown"}
+    values = {
+        "s": "Linux",
+        "m": machine,
+        "r": "6.12.0",
+        "v": "#1 SMP",
+        "n": "localhost",
+        "o": "GNU/Linux",
+        "p": "unknown",
+    }
     letters = "".join(a[1:] for a in args if a.startswith("-") and not a.startswith("--")) or "s"
     shell.write(" ".join(values.get(c, "Linux") for c in letters) + "\n")
     return 0
@@ -322,7 +350,7 @@ TABLE: dict[str, Command] = {
     "db_get": _db_get, "db_set": _db_set, "db_fget": _db_fget, "db_input": _db_input, "invoke-rc.d": _invoke,
     "dpkg": _dpkg, "dpkg-query": _query, "dpkg-divert": _divert, "dpkg-statoverride": _statoverride,
     "dpkg-maintscript-helper": _maintscript, "dpkg-trigger": _nothing, "update-alternatives": _alternatives,
-    "ucf": _ucf, "ucfr": _nothing, "add-shell": _add_shell, "remove-shell": _nothing, "update-shells": _nothing,
+    "ucf": _ucf, "ucfr": _nothing, "add-shell": _add_shell, "remove-shell": _nothing, "update-shells": _update_shells,
     "a2enmod": _apache("mods"), "a2ensite": _apache("sites"), "a2enconf": _apache("conf"), "a2query": _no,
     "setcap": _setcap, "uname": _uname, "arch": _uname, "ischroot": _nothing, "pidof": _no, "pgrep": _no, "ps": _nothing,
     "ss": _nothing, "netstat": _nothing, "who": _nothing, "systemd-detect-virt": _no, "mountpoint": _no,

@@ -18,7 +18,9 @@ _VALUED = {
 }  # fmt: skip
 
 
-def _parse(shell: Shell, args: list[str], more: dict[str, str] | None = None) -> tuple[dict[str, str], set[str], list[str]]:
+def _parse(
+    shell: Shell, args: list[str], more: dict[str, str] | None = None
+) -> tuple[dict[str, str], set[str], list[str]]:
     valued = {**_VALUED, **(more or {})}
     values: dict[str, str] = {}
     flags: set[str] = set()

@@ -28,7 +28,9 @@ def options(shell: Shell, args: list[str], flags: str, valued: str = "") -> tupl
         if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
             if name in LONG:
-                found.setdefault(LONG[name], []).append(value if equals else (rest.pop(0) if LONG[name] in valued else ""))
+                found.setdefault(LONG[name], []).append(
+                    value if equals else (rest.pop(0) if LONG[name] in valued else "")
+                )
                 continue
             raise shell.unreadable(None, f"{word} isn't understood")
         if not word.startswith("-") or word == "-":
@@ -211,7 +213,9 @@ def _sed_commands(shell: Shell, script: str, *, extended: bool) -> list[_Sed]:
         flags = re.compile(r"[gIp]*").match(script, second.end())
         assert flags is not None
         at = flags.end()
-        wanted = re.compile(regex(shell, first[1].replace(f"\\{mark}", mark), extended=extended), re.I if "I" in flags[0] else 0)
+        wanted = re.compile(
+            regex(shell, first[1].replace(f"\\{mark}", mark), extended=extended), re.I if "I" in flags[0] else 0
+        )
         commands.append(_Sed("s", address, bool(match[4]), wanted, second[1].replace(f"\\{mark}", mark), flags[0]))
     return commands
 
@@ -269,7 +273,9 @@ def _cut(shell: Shell, args: list[str]) -> int:
         for line in text.splitlines():
             cells = list(line) if "c" in found else line.split(mark)
             kept = [c for i, c in enumerate(cells, 1) if any(a <= i <= b for a, b in ranges)]
-            shell.write(line + "\n" if len(cells) == 1 and "f" in found else ("" if "c" in found else mark).join(kept) + "\n")
+            shell.write(
+                line + "\n" if len(cells) == 1 and "f" in found else ("" if "c" in found else mark).join(kept) + "\n"
+            )
     return 0
 
 
