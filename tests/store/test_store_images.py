@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from oslet.errors import RunError
+from oslet.errors import IntegrityError, RunError
 from oslet.model.tree import Tree
 from oslet.store import Store
 from tests.store import world
@@ -149,3 +149,18 @@ def test_verify_finds_every_kind_of_fault(store: Store) -> None:
         assert said in faults
     store._values.path(store.find(digest)[1].tree).unlink()
     assert any("lacks this value" in fault.what for fault in store.verify())
+
+
+def test_a_damaged_image_is_no_image_until_it_is_sealed_again(store: Store) -> None:
+    digest = world.sealed(store, "web", {"/a": b"a"})
+    image = store.find("web")[1]
+    path = store._values.path(digest)
+    path.write_bytes(path.read_bytes()[:-1] + b" ")
+    assert (store.has_image(digest), store.images()) == (None, [])
+    with pytest.raises(IntegrityError, match="not what was stored"):
+        store.find("web")
+    with pytest.raises(IntegrityError):
+        store.gc()  # what it reaches is unknown
+    assert store.seal(image) == digest
+    assert store.find("web") == (digest, image)
+    assert store.verify() == []

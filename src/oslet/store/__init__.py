@@ -164,8 +164,8 @@ class Store:
         return digest, self.load(digest, Image)
 
     def has_image(self, digest: str) -> Image | None:
-        """The sealed image of exactly that digest, if there is one."""
-        return self.load(digest, Image) if self._images.has(digest) else None
+        """The sealed image of exactly that digest, if there is one and it can be read; sealing it again repairs it."""
+        return self._images.get(digest)
 
     def images(self) -> list[ImageRecord]:
         """All sealed images, newest first."""

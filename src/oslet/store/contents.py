@@ -204,7 +204,11 @@ class Values:
         digest = hashlib.sha256(data).hexdigest()
         self._disk.keep()
         path = self.path(digest)
-        if not _has(str(path), len(data)):
+        try:
+            known = path.read_bytes() == data  # not only its size: saving again repairs a damaged value
+        except FileNotFoundError:
+            known = False
+        if not known:
             self._disk.publish(path, data)
         return digest
 

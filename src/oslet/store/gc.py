@@ -52,9 +52,9 @@ class _Live:
             self._image(store, digest)
 
     def _image(self, store: Store, digest: str) -> None:
-        if not store.has_image(digest):
+        if not (store.root / "images" / digest).is_file():
             return
-        # A damaged image stays as it is: that it can't be read is for verify to say, and not a reason to delete.
+        # One that can't be read ends the collection with its error: what it reaches is unknown, so nothing may go.
         image = store.load(digest, Image)
         self.images.add(digest)
         self.trees.add(image.tree)

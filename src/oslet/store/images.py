@@ -66,6 +66,13 @@ class Images:
     def has(self, digest: str) -> bool:
         return bool(re.fullmatch("[0-9a-f]{64}", digest)) and (self._disk.root / "images" / digest).exists()
 
+    def get(self, digest: str) -> Image | None:
+        """The image of that digest, or None when there is none or its value is damaged."""
+        try:
+            return self._values.load(digest, Image) if self.has(digest) else None
+        except IntegrityError:
+            return None
+
     def tags(self) -> dict[str, str]:
         """Name → digest, of the names whose image is there."""
         found = {name: _text(self._disk, "tags", name) for name in _names(self._disk, "tags")}
@@ -75,15 +82,14 @@ class Images:
         return _names(self._disk, "images")
 
     def records(self) -> list[ImageRecord]:
-        """All images, newest first."""
+        """All images that can be read, newest first; verify names the others."""
         names: dict[str, list[str]] = {}
         for name, digest in self.tags().items():
             names.setdefault(digest, []).append(name)
         found = [
-            ImageRecord(
-                digest, tuple(names.get(digest, ())), self._sealed(digest).created, self._values.load(digest, Image)
-            )
+            ImageRecord(digest, tuple(names.get(digest, ())), self._sealed(digest).created, image)
             for digest in self.digests()
+            if (image := self.get(digest)) is not None
         ]
         return sorted(found, key=lambda record: (-record.created, record.digest))
 
