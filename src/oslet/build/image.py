@@ -10,9 +10,10 @@ import msgspec
 
 from oslet.bind import is_rendered
 from oslet.build.bytecode import compile_bytecode
-from oslet.build.debian import merge, synthesise
+from oslet.build.debian import synthesise
 from oslet.build.files import Files
 from oslet.build.ldconfig import linker_cache
+from oslet.build.merge import merge
 from oslet.build.place import Placement, place
 from oslet.build.sandbox import Sandbox
 from oslet.build.users import user_ids

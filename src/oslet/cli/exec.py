@@ -11,7 +11,7 @@ OPTIONS = (
     Option("tty", "t", "", "give it a terminal"),
     Option("interactive", "i", "", "keep standard input (it always is)"),
     Option("env", "e", "NAME=VALUE", "an environment variable", many=True),
-    Option("user", "u", "USER", "as another user of the image"),
+    Option("user", "u", "NAME|UID[:GID]", "as another user of the image"),
     Option("help", "h", "", "this help"),
 )
 USAGE = "Usage: oslet exec [OPTIONS] INSTANCE COMMAND …"
@@ -24,15 +24,16 @@ def quick(words: Sequence[str]) -> int:
         print("\n".join([USAGE, "", "Run a command inside an instance.", "", *help_lines(OPTIONS)]))
         return 0 if "help" in found.options else 2
     from oslet.cli.run import pair
-    from oslet.run.executing import execute
+    from oslet.run import execute
     from oslet.workspace import Workspace
 
+    workspace = Workspace()
     instance, *command = found.rest
     return execute(
-        Workspace().places.state,
+        workspace.places.state,
         instance,
         tuple(command),
         tty="tty" in found.options and sys.stdin.isatty(),
         env=tuple(pair(e, "=", "--env") for e in found.options.get("env", [])),
-        user=found.options.get("user", [""])[0],
+        user=workspace.user(instance, found.options["user"][0]) if "user" in found.options else None,
     )

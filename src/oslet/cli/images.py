@@ -16,18 +16,12 @@ def command(as_json: bool) -> None:
     with options.workspace() as workspace:
         found = workspace.store.images()
     if as_json:
-        render.as_json([{"digest": i.digest, "names": i.names, "created": i.created, "image": i.image} for i in found])
+        render.as_json([record._asdict() for record in found])
         return
     render.table(
         ("name", "digest", ">files", ">size", "built"),
         (
-            (
-                ", ".join(i.tags) or "-",
-                i.digest[:12],
-                str(i.image.files),
-                render.size(i.image.size),
-                render.ago(i.created),
-            )
-            for i in found
+            (", ".join(names) or "-", digest[:12], str(image.files), render.size(image.size), render.ago(created))
+            for digest, names, created, image in found
         ),
     )

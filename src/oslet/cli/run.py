@@ -59,9 +59,9 @@ def quick(words: Sequence[str]) -> int:
         _ = workspace.tools
     if "detach" in options:
         return _detached(workspace, built, arguments, wish, options)
-    from oslet.run.foreground import foreground
+    from oslet.run import run
 
-    return foreground(workspace.sealed(built), arguments, wish, workspace.tools, workspace.places)
+    return run(workspace.sealed(built), arguments, wish, workspace.tools, workspace.places)
 
 
 def _detached(workspace, built, arguments, wish, options) -> int:  # type: ignore[no-untyped-def]

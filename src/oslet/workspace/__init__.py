@@ -103,7 +103,7 @@ class Workspace:
 
     def trimmed(self, declared: Declared, lock: Lock) -> Tree:
         """The tree of the locked packages as a build would cut it, before anything is made or placed."""
-        from oslet.build.debian import merge
+        from oslet.build.merge import merge
         from oslet.trim import trim
         from oslet.workspace.resolving import contents
 
@@ -205,6 +205,18 @@ class Workspace:
         instance = start(self.sealed(built), arguments, wish or Wish(), self.tools, self.places)
         self.store.pin(built.digest, instance.id)
         return Running(instance, self.places, self.store)
+
+    def user(self, instance: str, name: str) -> tuple[int, int]:
+        """uid and gid of a user of an instance's image, by name or as ``UID[:GID]``."""
+        uid, _, gid = name.partition(":")
+        if uid.isdecimal() and (gid or uid).isdecimal():
+            return int(uid), int(gid or uid)
+        from oslet.build.files import Files
+        from oslet.build.users import user_ids
+        from oslet.run import inspect
+
+        image = self.store.load(inspect(self.places.state, instance).image, Image)
+        return user_ids(Files(self.store, self.tree(image).entries), name)
 
     def gc(self, *, dry_run: bool = False) -> Freed:
         """Remove what no image and no instance needs."""

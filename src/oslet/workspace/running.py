@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from oslet.errors import RunError
-from oslet.run import Places, inspect, logs, remove, stop, wait
-from oslet.run.health import healthy
+from oslet.run import Places, execute, inspect, logs, remove, stop, wait
+from oslet.run.health import await_healthy
 from oslet.store import Store
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
     from oslet.model.instance import Instance
-
-LINES = 8
-"""How much of what an instance wrote an error shows."""
 
 
 class Running:
@@ -48,16 +43,7 @@ class Running:
 
     def ready(self, timeout: float = 60) -> Running:
         """Wait until the instance is healthy, if it declares what that is. RunError if it ends or takes too long."""
-        until = time.monotonic() + timeout
-        pause = 0.002
-        while not healthy(self._places.state, self.id):
-            seen = self.observed
-            if seen.state == "exited":
-                raise RunError(f"{self.name} ended with exit code {seen.exit_code}", hint=self._last_words())
-            if time.monotonic() > until:
-                raise RunError(f"{self.name} is not healthy after {timeout:g} s", hint=self._last_words())
-            time.sleep(pause)
-            pause = min(pause * 1.5, 0.1)
+        await_healthy(self._places.state, self.id, timeout=timeout)
         return self
 
     def get(self, path: str = "/", timeout: float = 10) -> HTTPResponse:
@@ -69,8 +55,6 @@ class Running:
 
     def exec(self, command: Sequence[str]) -> int:
         """Run a command inside, its streams this process's; its exit code."""
-        from oslet.run.executing import execute
-
         return execute(self._places.state, self.id, tuple(command))
 
     def logs(self) -> str:
@@ -87,7 +71,3 @@ class Running:
     def remove(self) -> None:
         remove(self._places.state, self.id, force=True)
         self._store.unpin(self.id)
-
-    def _last_words(self) -> str:
-        lines = self.logs().splitlines()[-LINES:]
-        return "its last words:\n" + "\n".join(f"    {line[:200]}" for line in lines) if lines else "it wrote nothing"

@@ -7,15 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from oslet.build.debian import merge
-from oslet.build.files import Files
-from oslet.model.lock import Lock
 from oslet.model.oslet import Policy, Wants
 from oslet.model.source import Debian
 from oslet.run import Tools
 from oslet.store import Store
-from oslet.trim import trim
-from oslet.workspace.resolving import contents, resolve
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 
@@ -35,22 +30,22 @@ def tools(store: Store, progress: Progress) -> Tools:
 
 def provision(name: str, store: Store, progress: Progress) -> Path:
     """A Debian package with all it needs, laid down in the store to run from there, on any Linux."""
+    from oslet.build.files import Files
+    from oslet.build.merge import merge
     from oslet.run.provision import relocate
+    from oslet.trim import trim
     from oslet.workspace import machine_arch
+    from oslet.workspace.resolving import contents, resolve
 
     arch = machine_arch()
     if (known := store.recall("tools", f"{name}-{arch}")) and (program := Path(known.decode())).exists():
         return program
     progress(f"getting {name}, which this machine lacks", 0, 0)
-    lock = resolve(Wants((name,)), Debian(), arch, store, progress, refresh=False)
-    tree = _tree(lock, store, progress)
+    source = Debian()
+    lock = resolve(Wants((name,)), source, arch, store, progress, refresh=False)
+    cut = trim(merge(contents(lock, source, store, progress), lock), lock, Policy())
+    tree = Files(store, cut.entries, cut.dropped).tree()
     root = relocate(store.lay_down(tree), store.root / "tools" / f"{name}-{store.save(tree)[:16]}")
     program = root / PROVISIONED[name]
     store.remember("tools", f"{name}-{arch}", str(program).encode())
     return program
-
-
-def _tree(lock: Lock, store: Store, progress: Progress):  # type: ignore[no-untyped-def]
-    entries = merge(contents(lock, Debian(), store, progress), lock)
-    cut = trim(entries, lock, Policy())
-    return Files(store, cut.entries, cut.dropped).tree()
