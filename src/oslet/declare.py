@@ -108,7 +108,8 @@ class Oslet:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls._locals = dict(sys._getframe(1).f_locals)  # where string annotations of a nested class find their names
+        frame = sys._getframe(1)  # string annotations of a class within a function find their names there
+        cls._locals = {} if frame.f_locals is frame.f_globals else dict(frame.f_locals)
 
     def __init__(self, **arguments: Any) -> None:
         """Binds the params: DeclarationError with every fault at once."""
