@@ -6,6 +6,7 @@ is told, in ``config``; the shell that watches over one instance, in ``enter.sh`
 
 from oslet.run.entering import execute
 from oslet.run.foreground import run
+from oslet.run.health import await_healthy, healthy
 from oslet.run.limits import Limits
 from oslet.run.living import Line, Stats, inspect, logs, prune, remove, send, stats, stop, wait
 from oslet.run.records import find, instances
@@ -20,8 +21,10 @@ __all__ = [
     "Stats",
     "Tools",
     "Wish",
+    "await_healthy",
     "execute",
     "find",
+    "healthy",
     "inspect",
     "instances",
     "logs",

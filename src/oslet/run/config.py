@@ -68,7 +68,7 @@ def process(wanted: Process) -> dict[str, Any]:
         "cwd": wanted.workdir,
         "noNewPrivileges": True,
         # Ambient too, since a service user's exec would lose the others.
-        "capabilities": {s: names for s in ("bounding", "effective", "inheritable", "permitted", "ambient")},
+        "capabilities": dict.fromkeys(("bounding", "effective", "inheritable", "permitted", "ambient"), names),
         "rlimits": [{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}],
     }
 

@@ -73,9 +73,7 @@ def _shell(record: Record) -> int:
     return below[0]
 
 
-def _spawn(
-    record: Record, shell: int, state: Path, name: str, log: Path, stdio: Stdio | None, tty: bool
-) -> int:
+def _spawn(record: Record, shell: int, state: Path, name: str, log: Path, stdio: Stdio | None, tty: bool) -> int:
     from oslet.run import foreground
 
     namespaces = ["-m", "-p", *(["-n"] if record.network == "private" else [])]
@@ -116,5 +114,3 @@ def _checked(code: int, log: Path, command: Sequence[str]) -> int:
     if code and said:
         raise RunError(f"{command[0]} can't be run: {said.splitlines()[-1][:300]}")
     return code
-
-

@@ -99,7 +99,7 @@ def _harmless(descriptor: int) -> bool:
         found = os.fstat(descriptor)
     except OSError:
         return True
-    null = stat.S_ISCHR(found.st_mode) and found.st_rdev == os.stat("/dev/null").st_rdev
+    null = stat.S_ISCHR(found.st_mode) and found.st_rdev == Path("/dev/null").stat().st_rdev
     return stat.S_ISFIFO(found.st_mode) or stat.S_ISSOCK(found.st_mode) or null
 
 
@@ -110,18 +110,24 @@ def _attend(
     if feed:
         threading.Thread(target=_pump, args=feed, daemon=True).start()
     watched = os.pidfd_open(pid)
-    waiting = {reading: writing for reading, writing in out}
+    waiting = dict(out)
     try:
         with _signals(send, tty):
             ended = False
+            poll = select.poll()
+            for descriptor in (watched, *waiting):
+                poll.register(descriptor, select.POLLIN)
             while waiting or not ended:
-                ready, _, _ = select.select([*waiting, *([] if ended else [watched])], [], [], 0.2 if ended else None)
+                ready = [descriptor for descriptor, _ in poll.poll(200 if ended else None)]
                 if ended and not ready:
                     break  # a process that outlived the instance's own holds the pipe: nothing more is owed
-                ended = ended or watched in ready
-                for reading in ready:
-                    if reading in waiting and not _carry(reading, waiting[reading]):
+                if watched in ready:
+                    ended = True
+                    poll.unregister(watched)
+                for reading in waiting.keys() & set(ready):
+                    if not _carry(reading, waiting[reading]):
                         del waiting[reading]
+                        poll.unregister(reading)
     finally:
         os.close(watched)
     with suppress(ChildProcessError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,10 +95,10 @@ def enter(groups: tuple[Path, ...], pids: tuple[int, ...]) -> None:
 def remove(groups: tuple[Path, ...]) -> None:
     """Remove cgroups that no process is in; one that still has some is left for the next removal."""
     for group in groups:
-        try:
-            group.rmdir()
-        except OSError:
-            continue
+        for level in (group, group.parent):
+            if level == group or level.name == "oslet":
+                with suppress(OSError):
+                    level.rmdir()
 
 
 def usage(groups: tuple[Path, ...]) -> dict[str, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import time
 from collections.abc import Iterator
@@ -66,11 +65,8 @@ def ended(record: Record, timeout: float | None) -> bool:
         return True
     try:
         # Asked after the descriptor is held: a pid that was given to another process shows by its start time.
-        if records.alive(record):
-            poll = select.poll()
-            poll.register(watched, select.POLLIN)
-            if not poll.poll(None if timeout is None else max(0, timeout * 1000)):
-                return False
+        if records.alive(record) and not monitor.readable(watched, timeout):
+            return False
     finally:
         os.close(watched)
     monitor.reap()

@@ -9,6 +9,7 @@ import os
 import select
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -102,7 +103,7 @@ def spawn(
                 shell, script, *given,
             ],
             {**os.environ, "LC_ALL": "C"},
-            file_actions=[*stream_actions(stdio), *((os.POSIX_SPAWN_DUP2, fd, number) for number, fd in copies.items())],
+            file_actions=[*stream_actions(stdio), *((os.POSIX_SPAWN_DUP2, fd, n) for n, fd in copies.items())],
             setsid=session,
             setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT],
             setsigmask=[],
@@ -139,7 +140,7 @@ def above(fd: int) -> int:
 
 def hear(monitor: Monitor) -> None:
     """Wait until the monitor wants something done. RunError with what it met if it ended instead."""
-    if select.select([monitor.hears], [], [], _PATIENCE)[0] and os.read(monitor.hears, 2):
+    if readable(monitor.hears, _PATIENCE) and os.read(monitor.hears, 2):
         return
     raise failure(monitor)
 
@@ -210,16 +211,12 @@ def _text(extents: tuple[ids.Extent, ...]) -> str:
 
 def kill(pid: int) -> None:
     """End a monitor and so everything in its pid namespace, and wait for it where it is our child."""
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     if pid in _started:
         _started.discard(pid)
-        try:
+        with suppress(ChildProcessError):
             os.waitpid(pid, 0)
-        except ChildProcessError:
-            pass
 
 
 _started: set[int] = set()
@@ -230,6 +227,13 @@ def adopt(pid: int) -> None:
     _started.add(pid)
 
 
+def readable(descriptor: int, timeout: float | None) -> bool:
+    """Wait until a descriptor can be read, or a pidfd's process has ended. Not ``select``, which knows only 1024."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(None if timeout is None else max(0, timeout * 1000)))
+
+
 def finished(monitor: Monitor, timeout: float | None) -> bool:
     """Wait for a monitor of this process to end; whether it has. ``timeout`` in seconds."""
     try:
@@ -237,7 +241,7 @@ def finished(monitor: Monitor, timeout: float | None) -> bool:
     except ProcessLookupError:
         return True
     try:
-        return bool(select.select([watched], [], [], timeout)[0])
+        return readable(watched, timeout)
     finally:
         os.close(watched)
 

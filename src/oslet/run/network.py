@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import select
 import signal
 import socket
 import time
@@ -13,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from oslet.errors import RunError
-from oslet.run.monitor import above
+from oslet.run.monitor import above, readable
 from oslet.run.records import Published, Record
 
 LOOPBACK = "127.0.0.1"
@@ -112,7 +111,7 @@ def connect(program: Path, pid: int, folder: Path, life: int) -> int:
         for fd in (*descriptors, said, where):
             os.close(fd)
     try:
-        if not select.select([ready], [], [], _PATIENCE)[0] or os.read(ready, 1) != b"1":
+        if not readable(ready, _PATIENCE) or os.read(ready, 1) != b"1":
             raise RunError("slirp4netns can't make the network", where=_last_line(folder / "network.log"))
     finally:
         os.close(ready)

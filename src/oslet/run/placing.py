@@ -135,7 +135,7 @@ def place(upper: Path, nodes: Iterable[Node], index: Index, root: Path, mapping:
             laid.setdefault(parent, _as_in_tree(parent, index))
         laid[path] = node._replace(path=path)
     owners: dict[str, list[str]] = {}
-    os.chmod(upper, 0o755)
+    upper.chmod(0o755)
     _own(upper, Node("/", 0o755, folder=True), mapping, owners, "/")
     for path in sorted(laid):
         node = laid[path]
@@ -147,13 +147,13 @@ def place(upper: Path, nodes: Iterable[Node], index: Index, root: Path, mapping:
         else:
             shutil.copyfile(root / path[1:], target, follow_symlinks=False)
         _own(target, node, mapping, owners, path)
-        os.chmod(target, node.mode)
+        target.chmod(node.mode)
     return Placed(owners)
 
 
 def _write(target: Path, data: bytes) -> None:
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "wb") as file:
+    with os.fdopen(descriptor, "wb") as file:
         file.write(data)
 
 

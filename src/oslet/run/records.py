@@ -6,7 +6,6 @@ it lives is asked of the kernel each time, by pid *and* start time, so that no c
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 from functools import cache

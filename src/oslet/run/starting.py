@@ -20,6 +20,9 @@ from oslet.run import config, ids, limits, monitor, network, placing, records, v
 from oslet.run.monitor import Monitor, Stdio
 from oslet.run.tools import Tools
 
+_LOOK = 0.001
+"""Seconds between two looks."""
+
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -116,13 +119,11 @@ def launch(
             monitor.proceed(made)
             if mode == "private":
                 network_of(made, folder, record, tools, life)
-        monitor.hear(made)
         nodes = (
             *placing.owned(sealed.tree),
             *placing.names(_hostname(record.name), mode),
             *placing.rendered(image.rendered, arguments, image.uid, image.gid),
         )
-        _fill(made, nodes, index, sealed.root, mapping, attached, image, places)
         run = _process(record, contract, wish, mapping, sealed)
         wanted = config.config(
             run,
@@ -131,6 +132,8 @@ def launch(
             volumes=[v.path for v in attached],
             own_network=mode == "none",
         )
+        monitor.hear(made)
+        _fill(made, nodes, index, sealed.root, mapping, attached, image, places)
         (made.place / "config.json").write_text(json.dumps(wanted))
         records.write(folder, record)
         monitor.proceed(made)
@@ -287,16 +290,20 @@ def _process(
 def _running(made: Monitor, status: Path) -> int:
     """Wait until the runtime says that the instance runs; its pid here, or 0 if it has ended meanwhile. RunError
     with what the runtime said if it never ran: an application that isn't there, most often."""
-    pause = 0.0005
-    while True:
-        if status.exists():
-            return _first_process(made.pid)
-        if records.began(made.pid) is None:
-            if (made.folder / records.EXIT).exists() and not _said(made.folder / records.RUNTIME_LOG):
-                return 0
-            raise monitor.failure(made)
-        time.sleep(pause)
-        pause = min(pause * 1.2, 0.01)
+    try:
+        watched = os.pidfd_open(made.pid)
+    except ProcessLookupError:
+        raise monitor.failure(made) from None
+    try:
+        while not status.exists():
+            # The runtime tells nobody when it is done, so its state is looked for; an end is told at once.
+            if monitor.readable(watched, _LOOK):
+                if (made.folder / records.EXIT).exists() and not _said(made.folder / records.RUNTIME_LOG):
+                    return 0
+                raise monitor.failure(made)
+        return _first_process(made.pid)
+    finally:
+        os.close(watched)
 
 
 def _logged(folder: Path) -> Stdio:
