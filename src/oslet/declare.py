@@ -20,7 +20,7 @@ from oslet.model.instance import Arguments, Secret
 from oslet.model.source import Debian
 
 if TYPE_CHECKING:
-    from oslet.build.image import Built
+    from oslet.model.image import Built
     from oslet.model.lock import Lock
     from oslet.run import Wish
     from oslet.workspace import Declared

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -18,7 +18,7 @@ from oslet.build.place import Placement, place
 from oslet.build.sandbox import Sandbox
 from oslet.build.users import user_ids
 from oslet.codec import digest
-from oslet.model.image import Image
+from oslet.model.image import Built, Image
 from oslet.model.lock import Lock, Package
 from oslet.model.oslet import File, Oslet, SecretFile, Start
 from oslet.model.param import SecretKind
@@ -29,13 +29,6 @@ from oslet.trim import trim
 
 Fetched: TypeAlias = Callable[[], Sequence[Contents]]
 """Fetches and unpacks the lock's packages and wheels; called only when the store doesn't know the result."""
-
-
-class Built(NamedTuple):
-    """An image and its digest."""
-
-    digest: str
-    image: Image
 
 
 def build(

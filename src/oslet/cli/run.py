@@ -11,7 +11,7 @@ from oslet.cli.words import Option, Read, help_lines, read, secret_values
 from oslet.errors import DeclarationError
 
 if TYPE_CHECKING:
-    from oslet.build.image import Built
+    from oslet.model.image import Built
     from oslet.run import Wish
 
 OPTIONS = (

@@ -20,7 +20,7 @@ def command(target: str, path: str, as_json: bool) -> None:
 
     with options.workspace() as workspace:
         image = workspace.image(target).image
-        answer = why(posixpath.normpath(f"/{path}"), workspace.tree(image), workspace.lock_of(image))
+        answer = why(posixpath.normpath("/" + path.lstrip("/")), workspace.tree(image), workspace.lock_of(image))
     if as_json:
         render.as_json(answer)
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from msgspec import Struct
 
 from oslet.model.lock import Arch
@@ -29,3 +31,10 @@ class Image(Struct, frozen=True):
     size: int
     uid: int
     gid: int
+
+
+class Built(NamedTuple):
+    """An image with its digest, as a build or a look-up gives it."""
+
+    digest: str
+    image: Image

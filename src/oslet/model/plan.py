@@ -45,7 +45,11 @@ Step: TypeAlias = Unpack | Install | Place | Synthesise
 
 
 class Plan(Struct, frozen=True):
-    """What a build will do. ``rendered`` are the files that only instances have, by path and digest; ``rules`` is the version of oslet's own build rules, so that a change of them shows."""
+    """What a build will do.
+
+    ``rendered`` are the files that only instances have, by path and digest; ``rules`` is the version of oslet's own
+    build rules, so that a change of them shows.
+    """
 
     name: str
     arch: Arch

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from oslet.codec import digest
 from oslet.errors import DeclarationError, RunError
-from oslet.model.image import Image
+from oslet.model.image import Built, Image
 from oslet.model.lock import Arch, Lock
 from oslet.model.plan import Plan
 from oslet.model.tree import Tree
@@ -18,7 +18,6 @@ from oslet.store import Store, home
 from oslet.workspace.declared import Declared
 
 if TYPE_CHECKING:
-    from oslet.build.image import Built
     from oslet.build.place import Placement
     from oslet.build.sandbox import Sandbox
     from oslet.model.instance import Arguments
@@ -117,8 +116,6 @@ class Workspace:
         planned = self.plan(declared)
         key = digest((digest(planned.plan), edition()))
         if (known := self.store.recall("plans", key)) and (found := self.store.has_image(known.decode())):
-            from oslet.build.image import Built
-
             self.store.tag(declared.oslet.name, known.decode())
             return Built(known.decode(), found)
         built = self._build(declared, planned)
@@ -166,7 +163,6 @@ class Workspace:
 
     def image(self, target: str, build_arguments: Mapping[str, Any] | None = None) -> Built:
         """The image that ``target`` means: a declaration's file (built first), a name, a digest or its prefix."""
-        from oslet.build.image import Built
 
         if target.endswith(".toml"):
             if not Path(target).exists():

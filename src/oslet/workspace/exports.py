@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from oslet.build.image import Built
+from oslet.model.image import Built
 from oslet.model.tree import Tree
 
 if TYPE_CHECKING:
