@@ -73,7 +73,7 @@ STATIC_GROUPS = {
 
 
 class Users:
-    """The accounts of an image. Static ones appear when they are asked for; new ones get provisional ids until ``settle``."""
+    """The accounts of an image. Static ones appear when asked for; new ones get provisional ids until ``settle``."""
 
     def __init__(self) -> None:
         self.users: dict[str, Account] = {}

@@ -66,7 +66,8 @@ def run_script(files: Files, sandbox: Sandbox | None, package: str, script: str,
         if ended.code:
             tail = ended.stderr.decode("utf-8", "replace").strip().splitlines()[-5:]
             raise BuildError(
-                f"{package}'s {script} ended with status {ended.code}" + "".join(f"\n    {line[:110]}" for line in tail),
+                f"{package}'s {script} ended with status {ended.code}"
+                + "".join(f"\n    {line[:110]}" for line in tail),
                 where=f"[scripts] {package}",
                 hint="it ran without network, as root of its own user namespace",
             )
@@ -86,9 +87,11 @@ def _merge(files: Files, changes: Path, reason: str) -> None:
             if _opaque(place):
                 files.remove(path, reason)
             if old is None or old.kind != "dir" or old.mode != stat.S_IMODE(info.st_mode):
-                files.mkdir(path, mode=stat.S_IMODE(info.st_mode), uid=uid, gid=gid, origin="made:scripts", reason=reason)
+                files.mkdir(
+                    path, mode=stat.S_IMODE(info.st_mode), uid=uid, gid=gid, origin="made:scripts", reason=reason
+                )
         elif stat.S_ISLNK(info.st_mode):
-            files.link(path, os.readlink(place), origin="made:scripts", reason=reason)
+            files.link(path, str(place.readlink()), origin="made:scripts", reason=reason)
         elif stat.S_ISREG(info.st_mode):
             files.put(path, place.read_bytes(), mode=stat.S_IMODE(info.st_mode), uid=uid, gid=gid,
                       origin="made:scripts", reason=reason)  # fmt: skip

@@ -1,7 +1,7 @@
-"""The bundle of certificate authorities that OpenSSL, GnuTLS and curl read, as update-ca-certificates(8) concatenates it.
+"""The bundle of certificate authorities that OpenSSL, GnuTLS and curl read, as update-ca-certificates(8) makes it.
 
-Only the bundle and OpenSSL's ``cert.pem`` are made. The links by subject hash are left out: they serve programs that are
-given a folder (CApath) alone, and OpenSSL's default file is looked at first.
+Only the bundle, one link per certificate and OpenSSL's ``cert.pem`` are made. The links by subject hash are left out:
+they serve programs that are given a folder (CApath) alone, and OpenSSL's default file is looked at first.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def bundle(files: Files) -> None:
         name = posixpath.basename(path).removesuffix(".crt").replace(" ", "_").replace("(", "=").replace(")", "=")
         files.link(f"/etc/ssl/certs/{name.replace(',', '_')}.pem", path, origin=ORIGIN, reason=f"{path} is trusted")
     files.put(BUNDLE, b"".join(parts), origin=ORIGIN, reason=why)
-    if not files.is_file(_LIST):
+    if not files.is_file(_LIST) or not any(posixpath.relpath(p, _SHARED) in files.text(_LIST) for p in paths):
         names = "".join(f"{posixpath.relpath(p, _SHARED)}\n" for p in paths if p.startswith(_SHARED))
         files.put(_LIST, names.encode(), origin=ORIGIN, reason="which certificates the bundle holds (ca-certificates)")
     if files.get("/usr/lib/ssl/cert.pem") is None:

@@ -40,8 +40,10 @@ def synthesise(
     *,
     sandbox: Sandbox | None,
     name: str,
+    suite: str = "",
 ) -> None:
-    """Make in ``files`` what the packages' configuration would have made; ``name`` is the image's, for errors.
+    """Make in ``files`` what the packages' configuration would have made; ``name`` and ``suite`` are the
+    image's.
 
     ``files`` is the merged and trimmed tree; ``packages`` are the lock's with what they bring, untrimmed. The linker's
     cache is a step of its own (``linker_cache``), since wheels and the application's files have a say in it.
@@ -72,7 +74,7 @@ def synthesise(
     alternatives.apply(files)
     declared_paths(files, users)
     bundle(files)
-    names(files, "")
+    names(files, suite)
     write_accounts(files, users, start.user)
     if to_run:
         linker_cache(files)

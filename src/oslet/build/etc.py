@@ -24,6 +24,8 @@ ethers:         files
 rpc:            files
 """
 
+_RELEASES = {"bullseye": "11", "bookworm": "12", "trixie": "13", "forky": "14"}
+
 
 def layout(files: Files) -> None:
     """Make the folders that programs expect, with their modes, and the two links into /run."""
@@ -52,11 +54,25 @@ def _move(files: Files, source: str, target: str) -> None:
 def names(files: Files, suite: str) -> None:
     """Write nsswitch.conf and os-release where no package ships them; /etc/hosts is each instance's own."""
     if files.at("/etc/nsswitch.conf") is None:
-        files.put("/etc/nsswitch.conf", _NSSWITCH.encode(), origin=ORIGIN, reason="glibc looks up names by it (nsswitch.conf(5))")
+        files.put(
+            "/etc/nsswitch.conf",
+            _NSSWITCH.encode(),
+            origin=ORIGIN,
+            reason="glibc looks up names by it (nsswitch.conf(5))",
+        )
     if files.at("/etc/os-release") is None:
         if files.at("/usr/lib/os-release") is None:
-            text = f'PRETTY_NAME="Debian GNU/Linux"\nNAME="Debian GNU/Linux"\nID=debian\nVERSION_CODENAME={suite}\n'
-            if not suite:
-                text = text.replace("VERSION_CODENAME=\n", "")
-            files.put("/usr/lib/os-release", text.encode(), origin=ORIGIN, reason="programs ask it what system this is (os-release(5))")
-        files.link("/etc/os-release", "../usr/lib/os-release", origin=ORIGIN, reason="where os-release(5) says it stands")
+            number = _RELEASES.get(suite, "")
+            pretty = f"Debian GNU/Linux {number} ({suite})" if number else "Debian GNU/Linux"
+            text = f'PRETTY_NAME="{pretty}"\nNAME="Debian GNU/Linux"\nID=debian\n'
+            text += f'VERSION_ID="{number}"\n' if number else ""
+            text += f"VERSION_CODENAME={suite}\n" if suite else ""
+            files.put(
+                "/usr/lib/os-release",
+                text.encode(),
+                origin=ORIGIN,
+                reason="programs ask it what system this is (os-release(5))",
+            )
+        files.link(
+            "/etc/os-release", "../usr/lib/os-release", origin=ORIGIN, reason="where os-release(5) says it stands"
+        )

@@ -52,7 +52,7 @@ def _configured(files: Files, path: str, depth: int) -> Iterator[str]:
         return
     for line in files.text(path).splitlines():
         line = line.partition("#")[0].strip()
-        if line.startswith("include ") or line.startswith("include\t"):
+        if line.startswith(("include ", "include\t")):
             for included in files.glob(line.split(None, 1)[1])[:MAX_INCLUDES]:
                 yield from _configured(files, included, depth + 1)
         elif line.startswith("/"):
@@ -75,11 +75,15 @@ def _libraries(files: Files, folder: str) -> Iterator[tuple[str, str, int]]:
         flags = ldcache.FLAGS[header.machine]
         own = files.get(path)
         soname = header.soname or name
-        if own is not None and own.kind == "link" and name.endswith(".so") and name != soname:
+        if own is not None and own.kind == "link" and name.endswith(".so") and soname.startswith(f"{name}."):
             yield name, path, flags
         elif "/" not in soname:
             known = sonames.get(soname)
-            if known is None or name == soname or (known[0] != soname and ldcache.order(name) > ldcache.order(known[0])):
+            if (
+                known is None
+                or name == soname
+                or (known[0] != soname and ldcache.order(name) > ldcache.order(known[0]))
+            ):
                 sonames[soname] = (name, path, flags)
     for soname, (name, path, flags) in sonames.items():
         if name != soname:

@@ -28,7 +28,9 @@ def merge(contents: Sequence[Contents], lock: Lock) -> tuple[Entry, ...]:
     Replaces the other (Policy 7.6), or when a folder would stand where a link to no folder is.
     """
     versions = {p.name: p.version for p in lock.packages}
-    relocated = [(c, [e for e in map(_in_usr, c.entries) if e is not None]) for c in sorted(contents, key=lambda c: c.origin)]
+    relocated = [
+        (c, [e for e in map(_in_usr, c.entries) if e is not None]) for c in sorted(contents, key=lambda c: c.origin)
+    ]
     links = _folder_links(relocated)
     replaced = {c.origin: _replaced(c, versions) for c in contents}
     diverted = _diversions(contents)
@@ -47,13 +49,14 @@ def merge(contents: Sequence[Contents], lock: Lock) -> tuple[Entry, ...]:
                 f"/{name}", "link", 0o777, target=f"usr/{name}", origin=ORIGIN, reason="Debian has one /usr (usrmerge)"
             )
             found.setdefault(
-                f"/usr/{name}", Entry(f"/usr/{name}", "dir", 0o755, origin=ORIGIN, reason=f"/{name} leads there (usrmerge)")
+                f"/usr/{name}",
+                Entry(f"/usr/{name}", "dir", 0o755, origin=ORIGIN, reason=f"/{name} leads there (usrmerge)"),
             )
     return tuple(found[path] for path in sorted(found))
 
 
 def _in_usr(entry: Entry) -> Entry | None:
-    """``/bin/x`` as ``/usr/bin/x``; None for the folder or link ``/bin`` itself and for links that then lead to themselves."""
+    """``/bin/x`` as ``/usr/bin/x``; None for the link ``/bin`` itself and links that then lead to themselves."""
     top, _, rest = entry.path[1:].partition("/")
     if top in MERGED:
         if not rest:

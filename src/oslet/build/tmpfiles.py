@@ -14,11 +14,13 @@ from oslet.errors import BuildError
 ORIGIN = "made:tmpfiles"
 _SKIPPED = ("/proc", "/sys", "/dev", "/run/credentials", "/tmp", "/var/tmp")
 # systemd's own rules arrange a machine that systemd runs; an image has no systemd.
-_OF_SYSTEMD = re.compile(r"(systemd.*|x11|legacy|home|journal-nocow|portables|provision|credstore|static-nodes.*|etc|var|20-systemd.*|README)\.conf")
+_OF_SYSTEMD = re.compile(
+    r"(systemd.*|x11|legacy|home|journal-nocow|portables|provision|credstore|static-nodes.*|etc|var|20-systemd.*|README)\.conf"
+)
 
 
 def _lines(files: Files, folder: str) -> Iterator[tuple[str, int, list[str]]]:
-    """The rows of all files of ``/etc/FOLDER``, ``/run`` and ``/usr/lib``; a name in an earlier folder hides a later's."""
+    """The rows of all files of FOLDER in /etc, /run and /usr/lib; a name in an earlier one hides a later's."""
     names: dict[str, str] = {}
     for base in (f"/etc/{folder}", f"/run/{folder}", f"/usr/local/lib/{folder}", f"/usr/lib/{folder}"):
         for name in files.names(base):
@@ -95,10 +97,14 @@ def _make(
     if any(c in path for c in "*?["):
         return
     if kind in ("d", "D", "v", "q", "Q"):
-        files.mkdir(path, mode=0o755 if bits is None else bits, uid=uid or 0, gid=gid or 0, origin=ORIGIN, reason=reason)
+        files.mkdir(
+            path, mode=0o755 if bits is None else bits, uid=uid or 0, gid=gid or 0, origin=ORIGIN, reason=reason
+        )
     elif kind in ("f", "F", "w") and files.at(path) is None and kind != "w":
         data = argument.encode().decode("unicode_escape").encode() if argument else b""
-        files.put(path, data, mode=0o644 if bits is None else bits, uid=uid or 0, gid=gid or 0, origin=ORIGIN, reason=reason)
+        files.put(
+            path, data, mode=0o644 if bits is None else bits, uid=uid or 0, gid=gid or 0, origin=ORIGIN, reason=reason
+        )
     elif kind == "L" and files.get(path) is None and argument:
         files.link(path, argument, origin=ORIGIN, reason=reason)
     elif kind == "C" and files.at(path) is None and files.is_file(argument or f"/usr/share/factory{path}"):

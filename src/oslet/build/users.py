@@ -19,11 +19,13 @@ def read_masters(files: Files, users: Users) -> None:
         users.users[name] = Account(name, int(uid), int(gid), gecos, home, shell, f"{_MASTER}/passwd.master has it")
     for line in files.text(f"{_MASTER}/group.master").splitlines():
         name, _, gid, members = line.split(":")
-        users.groups[name] = Group(name, int(gid), tuple(members.split(",")) if members else (), f"{_MASTER}/group.master has it")
+        users.groups[name] = Group(
+            name, int(gid), tuple(members.split(",")) if members else (), f"{_MASTER}/group.master has it"
+        )
 
 
 def write_accounts(files: Files, users: Users, service: str) -> None:
-    """Give accounts their ids, files their owners, and write both files. ``service`` is made when no package made it."""
+    """Give accounts their ids and files their owners, and write both files; ``service`` is made when missing."""
     if users.user(service) is None and not service.isdigit():
         users.add_user(service, "the declaration's start.user", group=service, home="/")
     entries = list(files)
@@ -43,11 +45,16 @@ def _made(rows: object) -> list[Account | Group]:
 
 def _write(files: Files, path: str, text: str, reasons: list[str]) -> None:
     more = f" and {'; '.join(reasons)}" if reasons else ""
-    files.put(path, text.encode(), origin=ORIGIN, reason=f"the accounts of the image: root, nobody, Debian's static ones in use{more}")
+    files.put(
+        path,
+        text.encode(),
+        origin=ORIGIN,
+        reason=f"the accounts of the image: root, nobody, Debian's static ones in use{more}",
+    )
 
 
 def user_ids(files: Files, name: str) -> tuple[int, int]:
-    """uid and primary gid of ``name`` (or ``uid``) in the tree's own /etc/passwd. Raises BuildError for an unknown one."""
+    """uid and primary gid of ``name`` (or a uid) in the tree's own /etc/passwd. Raises BuildError when unknown."""
     for line in files.text("/etc/passwd").splitlines() if files.is_file("/etc/passwd") else ():
         cells = line.split(":")
         if len(cells) >= 4 and name in (cells[0], cells[2]):

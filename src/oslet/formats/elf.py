@@ -117,7 +117,9 @@ def _dynamic(
     for tag, value in wanted:
         if not 0 <= value < length:
             raise ValueError("a name outside the string table")
-        text = _string(strings or _piece(stream, offset + value, min(MAX_STRING, length - value)), value if strings else 0)
+        text = _string(
+            strings or _piece(stream, offset + value, min(MAX_STRING, length - value)), value if strings else 0
+        )
         texts.setdefault(tag, []).append(text)
     return texts
 

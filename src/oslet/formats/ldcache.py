@@ -1,7 +1,7 @@
 """ld.so.cache in glibc's new format (``glibc-ld.so.cache1.1``; glibc, sysdeps/generic/dl-cache.h).
 
-A header of 48 bytes, entries of 24 bytes, then the strings and, aligned to 4, an extension directory with the generator's
-name. Entries stand in descending order of glibc's own comparison, since ld.so searches them by halves.
+A header of 48 bytes, entries of 24 bytes, then the strings and, aligned to 4, an extension directory with the
+generator's name. Entries stand in descending order of glibc's own comparison, since ld.so searches them by halves.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def order(name: str) -> tuple[tuple[int, int], ...]:
 
 
 def write(libraries: Iterable[Library]) -> bytes:
-    """The cache's bytes; the same libraries give the same bytes in any order. For one name the first path by order wins."""
+    """The cache's bytes; the same libraries give the same bytes in any order."""
     rows = sorted(set(libraries), key=lambda lib: lib.path)
     rows.sort(key=lambda lib: (order(lib.name), lib.flags), reverse=True)
     strings = bytearray()

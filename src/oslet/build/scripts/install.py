@@ -17,12 +17,92 @@ from oslet.model.tree import Contents, Entry
 ORIGIN = "made:scripts"
 PATH = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/sbin", "/bin")
 ESSENTIAL = frozenset(
-    "awk base64 basename cat chgrp chmod chown cksum cmp cp cut date deb-systemd-helper deb-systemd-invoke df diff "
-    "dirname dpkg dpkg-divert dpkg-maintscript-helper dpkg-query dpkg-statoverride dpkg-trigger du echo egrep env "
-    "expand expr false fgrep find getent grep gzip head hostname id install invoke-rc.d ischroot ldconfig ln ls "
-    "md5sum mkdir mktemp mount mv perl printf pwd readlink realpath rm rmdir sed seq service sha256sum sh sleep sort "
-    "stat su tail tar tempfile test touch tr true truncate tty umount uname uniq update-alternatives update-passwd "
-    "update-rc.d wc which who xargs".split()
+    [
+        "awk",
+        "base64",
+        "basename",
+        "cat",
+        "chgrp",
+        "chmod",
+        "chown",
+        "cksum",
+        "cmp",
+        "cp",
+        "cut",
+        "date",
+        "deb-systemd-helper",
+        "deb-systemd-invoke",
+        "df",
+        "diff",
+        "dirname",
+        "dpkg",
+        "dpkg-divert",
+        "dpkg-maintscript-helper",
+        "dpkg-query",
+        "dpkg-statoverride",
+        "dpkg-trigger",
+        "du",
+        "echo",
+        "egrep",
+        "env",
+        "expand",
+        "expr",
+        "false",
+        "fgrep",
+        "find",
+        "getent",
+        "grep",
+        "gzip",
+        "head",
+        "hostname",
+        "id",
+        "install",
+        "invoke-rc.d",
+        "ischroot",
+        "ldconfig",
+        "ln",
+        "ls",
+        "md5sum",
+        "mkdir",
+        "mktemp",
+        "mount",
+        "mv",
+        "perl",
+        "printf",
+        "pwd",
+        "readlink",
+        "realpath",
+        "rm",
+        "rmdir",
+        "sed",
+        "seq",
+        "service",
+        "sha256sum",
+        "sh",
+        "sleep",
+        "sort",
+        "stat",
+        "su",
+        "tail",
+        "tar",
+        "tempfile",
+        "test",
+        "touch",
+        "tr",
+        "true",
+        "truncate",
+        "tty",
+        "umount",
+        "uname",
+        "uniq",
+        "update-alternatives",
+        "update-passwd",
+        "update-rc.d",
+        "wc",
+        "which",
+        "who",
+        "xargs",
+    ]
 )
 """Programs of Essential packages, which every maintainer script may use (Debian Policy 3.8)."""
 _SCRATCH = ("/tmp", "/var/tmp", "/proc", "/sys", "/dev")
@@ -45,7 +125,7 @@ class Diversion(NamedTuple):
 
 
 class Install:
-    """The tree, the accounts, the alternatives and the questions of an install; ``shipped`` is all that packages brought.
+    """The tree, the accounts, the alternatives and the questions of an install; ``shipped`` is what packages brought.
 
     Changes of paths that were trimmed away are silently nothing: what isn't in the image needs no owner.
     """
@@ -81,7 +161,7 @@ class Install:
         return "/" + posixpath.normpath(posixpath.join(cwd, path)).lstrip("/") if path else ""
 
     def look(self, path: str, *, follow: bool = True) -> Entry | None:
-        """What a script would find at ``path``: in the tree, or shipped and since trimmed. None for what isn't there."""
+        """What a script would find at ``path``: in the tree, or shipped and since trimmed."""
         if not path:
             return None
         if path == "/":

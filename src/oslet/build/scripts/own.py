@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from oslet.build.scripts.conditions import holds
-from oslet.build.scripts.shell import Command, Exit, Loop, Return, Shell
+from oslet.build.scripts.shell import Command, Shell
+from oslet.build.scripts.signals import Exit, Loop, Return
 
 _ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 

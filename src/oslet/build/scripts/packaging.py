@@ -7,33 +7,43 @@ import re
 from oslet.build.alternatives import Choice, Slave
 from oslet.build.scripts.install import Debconf, Diversion
 from oslet.build.scripts.shell import Command, Shell
-from oslet.build.scripts.words import matches
 from oslet.build.scripts.trees import mode_of, owner_of
+from oslet.build.scripts.words import matches
 
+_DEBCONF = """
+db_version db_capb db_title db_settitle db_go db_reset db_subst db_fset db_stop db_purge db_register
+db_unregister db_beginblock db_endblock db_progress db_metaget db_x_loadtemplatefile db_info
+"""
+_MACHINES = """
+update-mime update-desktop-database update-mime-database update-menus gtk-update-icon-cache mandb catman
+update-info-dir install-info install-docs update-icon-caches fc-cache update-fonts-dir update-fonts-alias
+update-fonts-scale update-xmlcatalog update-catalog install-sgmlcatalog aa-enabled apparmor_parser aa-status
+update-initramfs update-grub update-binfmts dpkg-reconfigure restorecon setsebool semodule apt-cache apt-
+config apt-get apt-mark savelog logrotate update-motd sysctl modprobe depmod mount umount kill killall pkill
+logger wall clear stty tty dbus-send emacs-package-install emacs-package-remove install-menu ispell-
+autobuildhash ischroot-helper
+"""
+_SERVICES = """
+deb-systemd-helper deb-systemd-invoke systemctl update-rc.d service start-stop-daemon telinit initctl systemd-
+notify udevadm loginctl runlevel policy-rc.d insserv
+"""
 NOTHING = {
     # no service manager runs in an image: the start contract says what runs
     **dict.fromkeys(
-        "deb-systemd-helper deb-systemd-invoke systemctl update-rc.d service start-stop-daemon telinit initctl "
-        "systemd-notify udevadm loginctl runlevel policy-rc.d insserv".split(),
+        _SERVICES.split(),
         "there is no service manager in an image",
     ),
     # done once for the whole image, by a step of its own
-    **dict.fromkeys("ldconfig".split(), "the step ldconfig writes the linker's cache"),
-    **dict.fromkeys("systemd-tmpfiles".split(), "the step tmpfiles makes what tmpfiles.d declares"),
+    **dict.fromkeys(["ldconfig"], "the step ldconfig writes the linker's cache"),
+    **dict.fromkeys(["systemd-tmpfiles"], "the step tmpfiles makes what tmpfiles.d declares"),
     **dict.fromkeys(
-        "py3compile py3clean pycompile pyclean py3versions pypy3compile pypy3clean".split(),
+        ["py3compile", "py3clean", "pycompile", "pyclean", "py3versions", "pypy3compile", "pypy3clean"],
         "the byte-code step compiles all modules",
     ),
-    **dict.fromkeys("update-ca-certificates".split(), "the step certificates writes the bundle"),
+    **dict.fromkeys(["update-ca-certificates"], "the step certificates writes the bundle"),
     # caches of desktops and manuals, which an image of one application doesn't have
     **dict.fromkeys(
-        "update-mime update-desktop-database update-mime-database update-menus gtk-update-icon-cache mandb catman "
-        "update-info-dir install-info install-docs update-icon-caches fc-cache update-fonts-dir update-fonts-alias "
-        "update-fonts-scale update-xmlcatalog update-catalog install-sgmlcatalog aa-enabled apparmor_parser "
-        "aa-status update-initramfs update-grub update-binfmts dpkg-reconfigure restorecon setsebool semodule "
-        "apt-cache apt-config apt-get apt-mark savelog logrotate update-motd sysctl modprobe depmod mount umount "
-        "kill killall pkill logger wall clear stty tty dbus-send emacs-package-install emacs-package-remove "
-        "install-menu ispell-autobuildhash ischroot-helper".split(),
+        _MACHINES.split(),
         "it concerns the running machine, manuals or desktops",
     ),
 }  # fmt: skip
@@ -78,17 +88,18 @@ def _dpkg(shell: Shell, args: list[str]) -> int:
 
 
 def compare(left: str, relation: str, right: str) -> bool:
-    """dpkg's comparison (deb-version(7)); an empty version is older than any, but for the ``-nl`` relations."""
-    if relation.endswith("-nl"):
-        if not left or not right:
-            return {"lt-nl": bool(left), "le-nl": bool(left) or not right, "eq-nl": left == right, "ne-nl": left != right,
-                    "ge-nl": bool(right) or left == right, "gt-nl": bool(right) and not left}[relation]  # fmt: skip
-        relation = relation[:-3]
-    a, b = _version_key(left) if left else None, _version_key(right) if right else None
-    sign = (a is not None) - (b is not None) if a is None or b is None else (a > b) - (a < b)
+    """dpkg's comparison (dpkg(1)): an empty version is before any, or after any for the ``-nl`` relations."""
+    later = relation.endswith("-nl")
+    relation = relation.removesuffix("-nl")
+    if not left or not right:
+        sign = ((left != "") - (right != "")) * (-1 if later else 1)
+    else:
+        a, b = _version_key(left), _version_key(right)
+        sign = (a > b) - (a < b)
     return {
         "lt": sign < 0, "le": sign <= 0, "eq": sign == 0, "ne": sign != 0, "ge": sign >= 0, "gt": sign > 0,
-        "<": sign <= 0, "<<": sign < 0, "<=": sign <= 0, "=": sign == 0, ">=": sign >= 0, ">>": sign > 0, ">": sign >= 0,
+        "<": sign <= 0, "<<": sign < 0, "<=": sign <= 0, "=": sign == 0, ">=": sign >= 0, ">>": sign > 0,
+        ">": sign >= 0,
     }[relation]  # fmt: skip
 
 
@@ -108,9 +119,7 @@ def _part_key(part: str) -> tuple[tuple[tuple[int, ...], int], ...]:
     def weight(char: str) -> int:
         return -1 if char == "~" else ord(char) if char.isalpha() else ord(char) + 256
 
-    found = [
-        (tuple(weight(c) for c in text) + (0,), int(digits or "0")) for text, digits in re.findall(r"(\D*)(\d*)", part)
-    ]
+    found = [((*(weight(c) for c in text), 0), int(digits or "0")) for text, digits in re.findall(r"(\D*)(\d*)", part)]
     return tuple(found)
 
 
@@ -345,14 +354,13 @@ def _db_input(shell: Shell, args: list[str]) -> int:
 
 TABLE: dict[str, Command] = {
     **dict.fromkeys(NOTHING, _nothing),
-    **dict.fromkeys("db_version db_capb db_title db_settitle db_go db_reset db_subst db_fset db_stop db_purge db_register "
-                    "db_unregister db_beginblock db_endblock db_progress db_metaget db_x_loadtemplatefile db_info".split(), _db),
+    **dict.fromkeys(_DEBCONF.split(), _db),
     "db_get": _db_get, "db_set": _db_set, "db_fget": _db_fget, "db_input": _db_input, "invoke-rc.d": _invoke,
     "dpkg": _dpkg, "dpkg-query": _query, "dpkg-divert": _divert, "dpkg-statoverride": _statoverride,
     "dpkg-maintscript-helper": _maintscript, "dpkg-trigger": _nothing, "update-alternatives": _alternatives,
     "ucf": _ucf, "ucfr": _nothing, "add-shell": _add_shell, "remove-shell": _nothing, "update-shells": _update_shells,
     "a2enmod": _apache("mods"), "a2ensite": _apache("sites"), "a2enconf": _apache("conf"), "a2query": _no,
-    "setcap": _setcap, "uname": _uname, "arch": _uname, "ischroot": _nothing, "pidof": _no, "pgrep": _no, "ps": _nothing,
-    "ss": _nothing, "netstat": _nothing, "who": _nothing, "systemd-detect-virt": _no, "mountpoint": _no,
+    "setcap": _setcap, "uname": _uname, "arch": _uname, "ischroot": _nothing, "pidof": _no, "pgrep": _no,
+    "ps": _nothing, "ss": _nothing, "netstat": _nothing, "who": _nothing, "systemd-detect-virt": _no, "mountpoint": _no,
     "selinuxenabled": _no, "lsb_release": _no, "hostname": _nothing, "df": _no,
 }  # fmt: skip

@@ -6,14 +6,46 @@ from oslet.build.accounts import NOLOGIN, NOWHERE
 from oslet.build.scripts.shell import Command, Shell
 
 _FLAGS = frozenset(
-    "--system --quiet --no-create-home --disabled-password --disabled-login --force-badname --group --debug --verbose "
-    "--allow-bad-names --allow-badname --allow-all-names --create-home --no-log-init --no-user-group --user-group "
-    "-r -M -m -N -U -f -o --comment-only --add_extra_groups --add-extra-groups --badname --badnames -q -l --lock -L".split()
+    [
+        "--system",
+        "--quiet",
+        "--no-create-home",
+        "--disabled-password",
+        "--disabled-login",
+        "--force-badname",
+        "--group",
+        "--debug",
+        "--verbose",
+        "--allow-bad-names",
+        "--allow-badname",
+        "--allow-all-names",
+        "--create-home",
+        "--no-log-init",
+        "--no-user-group",
+        "--user-group",
+        "-r",
+        "-M",
+        "-m",
+        "-N",
+        "-U",
+        "-f",
+        "-o",
+        "--comment-only",
+        "--add_extra_groups",
+        "--add-extra-groups",
+        "--badname",
+        "--badnames",
+        "-q",
+        "-l",
+        "--lock",
+        "-L",
+    ]
 )
 _VALUED = {
     "--home": "home", "--home-dir": "home", "-d": "home", "--shell": "shell", "-s": "shell", "--gecos": "gecos",
-    "--comment": "gecos", "-c": "gecos", "--uid": "uid", "-u": "uid", "--gid": "gid", "-g": "gid", "--ingroup": "ingroup",
-    "--groups": "groups", "-G": "groups", "--firstuid": "", "--lastuid": "", "--firstgid": "", "--lastgid": "",
+    "--comment": "gecos", "-c": "gecos", "--uid": "uid", "-u": "uid", "--gid": "gid", "-g": "gid",
+    "--ingroup": "ingroup", "--groups": "groups", "-G": "groups", "--firstuid": "", "--lastuid": "",
+    "--firstgid": "", "--lastgid": "",
     "--conf": "", "-K": "", "--key": "", "-b": "", "-e": "", "-p": "", "--password": "", "--expiredate": "",
 }  # fmt: skip
 
@@ -103,16 +135,15 @@ def _useradd(shell: Shell, args: list[str]) -> int:
 
 
 def _groupadd(shell: Shell, args: list[str]) -> int:
-    values, flags, names = _parse(shell, args)
+    _, flags, names = _parse(shell, args)
     if shell.install.users.group(names[-1]) is not None:
         return 0 if "-f" in flags else 9
     return _addgroup(shell, args)
 
 
 def _usermod(shell: Shell, args: list[str]) -> int:
-    append = {"-a", "--append", "-aG", "-a -G"} & set(args)
     args = ["-G" if a == "-aG" else a for a in args if a not in ("-a", "--append")]
-    values, flags, names = _parse(shell, args)
+    values, _, names = _parse(shell, args)
     users = shell.install.users
     if users.user(names[-1]) is None:
         return 6
@@ -121,7 +152,7 @@ def _usermod(shell: Shell, args: list[str]) -> int:
     for extra in values.get("groups", "").split(","):
         if extra:
             users.add_member(names[-1], extra)
-    return 0 if append or "groups" not in values or flags or True else 1
+    return 0
 
 
 def _gpasswd(shell: Shell, args: list[str]) -> int:

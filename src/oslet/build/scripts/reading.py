@@ -6,17 +6,18 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from oslet.build.scripts import own, packaging, people, texts, trees
+from oslet.build.scripts import own, packaging, people, sed, texts, trees
 from oslet.build.scripts.facts import answers as config_answers
 from oslet.build.scripts.facts import known, recipe_for
 from oslet.build.scripts.install import Install
-from oslet.build.scripts.shell import Command, Shell, Unreadable
+from oslet.build.scripts.shell import Command, Shell
+from oslet.build.scripts.signals import Unreadable
 from oslet.errors import BuildError
 from oslet.model.oslet import Rule
 from oslet.model.tree import Contents
 
 MAX_SCRIPT = 1 << 20
-TABLES: tuple[dict[str, Command], ...] = (own.TABLE, texts.TABLE, trees.TABLE, people.TABLE, packaging.TABLE)
+TABLES: tuple[dict[str, Command], ...] = (own.TABLE, texts.TABLE, sed.TABLE, trees.TABLE, people.TABLE, packaging.TABLE)
 _RELATION = re.compile(r"[a-z0-9][a-z0-9+.-]*")
 Run = Callable[[str, str, str], None]
 """Runs one script (package, ``preinst``/``postinst``, text) in an isolated instance and merges what it changed."""
@@ -143,6 +144,6 @@ def _error(package: str, source: str, place: Unreadable) -> BuildError:
     return BuildError(
         f"the maintainer script {source} does what oslet can't foresee: {place.why}\n    {text}",
         where=f"{place.source}:{place.line}{through}",
-        hint=f'answer it in the declaration:  [scripts] {package} = "ignore"  (the image does without it),\n'
-        f'  "run"  (it runs apart from this machine while building), or a rule:  {package} = {{ directories = ["/path"] }}',
+        hint=f'answer it in the declaration: [scripts] {package} = "ignore" (the image does without it),\n'
+        '  "run" (it runs apart from this machine while building), or a rule: { directories = ["/path"] }',
     )

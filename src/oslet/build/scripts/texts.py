@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from itertools import groupby
-from typing import NamedTuple
 
 from oslet.build.scripts.own import unescape
 from oslet.build.scripts.shell import Command, Shell
@@ -100,7 +99,7 @@ def regex(shell: Shell, text: str, *, extended: bool) -> str:
     return out
 
 
-def _sources(shell: Shell, paths: list[str]) -> list[str] | None:
+def sources(shell: Shell, paths: list[str]) -> list[str] | None:
     """The texts of the operands, or standard input; None when one is missing."""
     if not paths:
         return [shell.input.all()]
@@ -125,7 +124,7 @@ def _grep(shell: Shell, args: list[str], *, extended: bool = False, fixed: bool 
     if "w" in found:
         body = rf"(?<!\w)(?:{body})(?!\w)"
     search = re.compile(rf"(?:{body})" if "x" not in found else rf"^(?:{body})$", re.I if "i" in found else 0).search
-    texts = _sources(shell, operands)
+    texts = sources(shell, operands)
     if texts is None:
         return 2
     hits = []
@@ -155,109 +154,8 @@ def _plain_grep(shell: Shell, args: list[str]) -> int:
     return _grep(shell, args)
 
 
-_SED = re.compile(r"\s*(?:/((?:[^/\\]|\\.)*)/|(\d+)|(\$))?\s*(!?)\s*([sdpq{}]?)", re.DOTALL)
-
-
-def _sed(shell: Shell, args: list[str]) -> int:
-    in_place = [a for a in args if re.fullmatch(r"-i.*|--in-place.*", a)]
-    found, operands = options(shell, [a for a in args if a not in in_place], "nErsu", "e")
-    scripts = found.get("e") or [operands.pop(0)]
-    commands = [c for s in scripts for c in _sed_commands(shell, s, extended="E" in found or "r" in found)]
-    if in_place:
-        for path in operands:
-            absolute = shell.path(path)
-            if not shell.install.is_file(absolute):
-                return 2
-            new = _sed_lines(shell.install.text(absolute), commands, quiet="n" in found)
-            shell.install.put(absolute, new.encode(), 0o644, shell.evidence())
-        return 0
-    texts = _sources(shell, operands)
-    if texts is None:
-        return 2
-    shell.write(_sed_lines("".join(texts), commands, quiet="n" in found))
-    return 0
-
-
-class _Sed(NamedTuple):
-    """One command of a sed script: its verb, the lines it is for (or not for), and a substitution's parts."""
-
-    verb: str
-    address: re.Pattern[str] | None
-    negated: bool
-    wanted: re.Pattern[str] | None = None
-    replacement: str = ""
-    flags: str = ""
-
-
-def _sed_commands(shell: Shell, script: str, *, extended: bool) -> list[_Sed]:
-    commands: list[_Sed] = []
-    at = 0
-    while at < len(script):
-        if script[at] in " \t\n;":
-            at += 1
-            continue
-        match = _SED.match(script, at)
-        if match is None or match[5] in ("", "{", "}") or match[2] or match[3]:
-            raise shell.unreadable(None, "a sed script that isn't understood")
-        address = re.compile(regex(shell, match[1], extended=extended)) if match[1] is not None else None
-        at = match.end()
-        if match[5] != "s":
-            commands.append(_Sed(match[5], address, bool(match[4])))
-            continue
-        mark = script[at]
-        parts = re.compile(rf"((?:[^{re.escape(mark)}\\]|\\.)*){re.escape(mark)}", re.DOTALL)
-        first = parts.match(script, at + 1)
-        second = parts.match(script, first.end()) if first else None
-        if first is None or second is None:
-            raise shell.unreadable(None, "a sed script that isn't understood")
-        flags = re.compile(r"[gIp]*").match(script, second.end())
-        assert flags is not None
-        at = flags.end()
-        wanted = re.compile(
-            regex(shell, first[1].replace(f"\\{mark}", mark), extended=extended), re.I if "I" in flags[0] else 0
-        )
-        commands.append(_Sed("s", address, bool(match[4]), wanted, second[1].replace(f"\\{mark}", mark), flags[0]))
-    return commands
-
-
-def _sed_lines(text: str, commands: list[_Sed], *, quiet: bool) -> str:
-    out = []
-    for original in text.splitlines():
-        line, gone, stop = original, False, False
-        for verb, address, negated, wanted, replacement, flags in commands:
-            if address is not None and bool(address.search(line)) == negated:
-                continue
-            if verb == "d":
-                gone = True
-                break
-            if verb == "p":
-                out.append(line)
-            elif verb == "q":
-                stop = True
-            elif wanted is not None:
-                line, count = wanted.subn(lambda m, r=replacement: _sed_put(m, r), line, 0 if "g" in flags else 1)  # type: ignore[misc]
-                if count and "p" in flags:
-                    out.append(line)
-        if not gone and not quiet:
-            out.append(line)
-        if stop:
-            break
-    return "".join(f"{line}\n" for line in out)
-
-
-def _sed_put(match: re.Match[str], replacement: str) -> str:
-    def one(part: re.Match[str]) -> str:
-        if part[0] == "&":
-            return match[0]
-        if part[1].isdigit():
-            return match[int(part[1])] or ""
-        return "\n" if part[1] == "n" else part[1]
-
-    return re.sub(r"&|\\(.)", one, replacement, flags=re.DOTALL)
-
-
 def _cat(shell: Shell, args: list[str]) -> int:
-    texts = _sources(shell, [a for a in args if a == "-" or not a.startswith("-")])
+    texts = sources(shell, [a for a in args if a == "-" or not a.startswith("-")])
     shell.write("".join(texts or []))
     return 0 if texts is not None else 1
 
@@ -269,7 +167,7 @@ def _cut(shell: Shell, args: list[str]) -> int:
     for part in (found.get("f") or found.get("c") or ["1"])[0].split(","):
         low, dash, high = part.partition("-")
         ranges.append((int(low or 1), int(high or 10**6) if dash else int(low)))
-    for text in _sources(shell, operands) or []:
+    for text in sources(shell, operands) or []:
         for line in text.splitlines():
             cells = list(line) if "c" in found else line.split(mark)
             kept = [c for i, c in enumerate(cells, 1) if any(a <= i <= b for a, b in ranges)]
@@ -310,7 +208,7 @@ def _part(shell: Shell, args: list[str], *, last: bool) -> int:
     args = [re.sub(r"^-(\d+)$", r"-n\1", a) for a in args]
     found, operands = options(shell, args, "q", "n")
     count = (found.get("n") or ["10"])[0]
-    texts = _sources(shell, operands)
+    texts = sources(shell, operands)
     if texts is None or not count.isdigit():
         return 1
     lines = "".join(texts).splitlines()
@@ -320,7 +218,7 @@ def _part(shell: Shell, args: list[str], *, last: bool) -> int:
 
 def _sort(shell: Shell, args: list[str]) -> int:
     found, operands = options(shell, args, "urVn")
-    lines = "".join(_sources(shell, operands) or []).splitlines()
+    lines = "".join(sources(shell, operands) or []).splitlines()
     lines = sorted(set(lines) if "u" in found else lines, reverse="r" in found)
     shell.write("".join(f"{x}\n" for x in lines))
     return 0
@@ -328,7 +226,7 @@ def _sort(shell: Shell, args: list[str]) -> int:
 
 def _uniq(shell: Shell, args: list[str]) -> int:
     found, operands = options(shell, args, "cdu")
-    lines = "".join(_sources(shell, operands) or []).splitlines()
+    lines = "".join(sources(shell, operands) or []).splitlines()
     for line, run in ((line, len(list(run))) for line, run in groupby(lines)):
         if ("d" not in found or run > 1) and ("u" not in found or run == 1):
             shell.write(f"{run:7} {line}\n" if "c" in found else f"{line}\n")
@@ -337,7 +235,7 @@ def _uniq(shell: Shell, args: list[str]) -> int:
 
 def _wc(shell: Shell, args: list[str]) -> int:
     found, operands = options(shell, args, "lwc")
-    text = "".join(_sources(shell, operands) or [])
+    text = "".join(sources(shell, operands) or [])
     shell.write(f"{text.count(chr(10)) if 'l' in found else len(text.split()) if 'w' in found else len(text)}\n")
     return 0
 
@@ -348,7 +246,7 @@ def _awk(shell: Shell, args: list[str]) -> int:
     match = re.fullmatch(r"\s*(?:/((?:[^/\\]|\\.)*)/)?\s*\{\s*print\s*(?:\$(\d+|NF))?\s*;?\s*\}\s*", operands.pop(0))
     if match is None or "v" in found:
         raise shell.unreadable(None, "an awk program that isn't understood")
-    for line in "".join(_sources(shell, operands) or []).splitlines():
+    for line in "".join(sources(shell, operands) or []).splitlines():
         if match[1] and not re.search(regex(shell, match[1], extended=True), line):
             continue
         cells = line.split((found.get("F") or [None])[0])  # type: ignore[list-item]
@@ -379,7 +277,7 @@ def _seq(shell: Shell, args: list[str]) -> int:
 
 def _digest(name: str) -> Command:
     def run(shell: Shell, args: list[str]) -> int:
-        texts = _sources(shell, args)
+        texts = sources(shell, args)
         if texts is None:
             return 1
         for index, text in enumerate(texts):
@@ -402,8 +300,9 @@ def _expr(shell: Shell, args: list[str]) -> int:
 
 
 TABLE: dict[str, Command] = {
-    "grep": _plain_grep, "egrep": _egrep, "fgrep": _fgrep, "sed": _sed, "cat": _cat, "cut": _cut, "tr": _tr,
-    "head": _head, "tail": _tail, "sort": _sort, "uniq": _uniq, "wc": _wc, "awk": _awk, "mawk": _awk, "basename": _basename,
-    "dirname": _dirname, "seq": _seq, "expr": _expr, "md5sum": _digest("md5"), "sha1sum": _digest("sha1"),
+    "grep": _plain_grep, "egrep": _egrep, "fgrep": _fgrep, "cat": _cat, "cut": _cut, "tr": _tr,
+    "head": _head, "tail": _tail, "sort": _sort, "uniq": _uniq, "wc": _wc, "awk": _awk, "mawk": _awk,
+    "basename": _basename, "dirname": _dirname, "seq": _seq, "expr": _expr, "md5sum": _digest("md5"),
+    "sha1sum": _digest("sha1"),
     "sha256sum": _digest("sha256"),
 }  # fmt: skip

@@ -214,7 +214,7 @@ def _rm(shell: Shell, args: list[str]) -> int:
 
 def _rmdir(shell: Shell, args: list[str]) -> int:
     ignore = "--ignore-fail-on-non-empty" in args
-    found, operands = options(shell, [a for a in args if a != "--ignore-fail-on-non-empty"], "pv")
+    _, operands = options(shell, [a for a in args if a != "--ignore-fail-on-non-empty"], "pv")
     status = 0
     for path in (shell.path(p) for p in operands):
         if not shell.install.is_dir(path):
@@ -374,6 +374,7 @@ def _tempfile(shell: Shell, args: list[str]) -> int:
 TABLE: dict[str, Command] = {
     "chown": _chown, "chgrp": _chgrp, "chmod": _chmod, "mkdir": _mkdir, "install": _install, "cp": _cp, "mv": _mv,
     "rm": _rm, "rmdir": _rmdir, "ln": _ln, "touch": _touch, "truncate": _truncate, "mktemp": _mktemp,
-    "tempfile": _tempfile, "readlink": _readlink, "realpath": _realpath, "dpkg-realpath": _realpath, "stat": _stat, "find": _find, "ls": _ls,
+    "tempfile": _tempfile, "readlink": _readlink, "realpath": _realpath,
+    "dpkg-realpath": _realpath, "stat": _stat, "find": _find, "ls": _ls,
     "cmp": _cmp, "diff": _cmp, "unlink": _rm,
 }  # fmt: skip
