@@ -53,9 +53,11 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "cert.pem", folder / "key.pem"
 
 
-def ask(url: str, data: bytes | None = None, headers: dict[str, str] | None = None, **tls: ssl.SSLContext) -> str:
+def ask(
+    url: str, data: bytes | None = None, headers: dict[str, str] | None = None, trust: ssl.SSLContext | None = None
+) -> str:
     request = urllib.request.Request(url, data, headers or {})
-    with urllib.request.urlopen(request, timeout=30, **tls) as answer:
+    with urllib.request.urlopen(request, timeout=30, context=trust) as answer:
         text: str = answer.read().decode()
         return text
 
@@ -90,7 +92,7 @@ def test_nginx(oslet: Oslet, free_port: Port, certificate: tuple[Path, Path], su
     name = oslet.start(oslet.example("nginx", suite), *words)
     assert "one web site" in ask(f"http://127.0.0.1:{port}/")
     trust = ssl.create_default_context(cafile=str(cert))
-    assert "one web site" in ask(f"https://localhost:{tls_port}/index.html", context=trust)
+    assert "one web site" in ask(f"https://localhost:{tls_port}/index.html", trust=trust)
     with pytest.raises(urllib.error.HTTPError) as refused:
         ask(f"http://127.0.0.1:{port}/nothing")
     assert refused.value.code == 404

@@ -45,14 +45,13 @@ def command(file: Path, upgrade: bool, only_check: bool, arch: str | None, as_js
     if as_json:
         render.as_json(lock)
         return
-    old = {p.name: p.version for p in (*before.packages, *before.wheels)} if before else {}
-    new = {p.name: p.version for p in (*lock.packages, *lock.wheels)}
+    old = {p.name: p.version for p in before.items} if before else {}
+    new = {p.name: p.version for p in lock.items}
     if before:
         for name in sorted(old | new):
             if old.get(name) != new.get(name):
                 render.data(f"{name} {old.get(name, '(none)')} → {new.get(name, '(none)')}")
-    size = sum(p.size for p in (*lock.packages, *lock.wheels))
     render.talk(
         f"{declared.lock_file.name}: {len(lock.packages)} packages, {len(lock.wheels)} wheels, "
-        f"{render.size(size)} to download"
+        f"{render.size(lock.size)} to download"
     )

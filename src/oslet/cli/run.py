@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from oslet.cli.words import Option, Read, help_lines, read, secret_values
 from oslet.errors import DeclarationError
 
 if TYPE_CHECKING:
     from oslet.model.image import Built
+    from oslet.model.instance import Arguments
+    from oslet.model.param import ItemKind
     from oslet.run import Wish
+    from oslet.workspace import Workspace
 
 OPTIONS = (
     Option("detach", "d", "", "run in the background; print the instance's id"),
@@ -64,7 +67,9 @@ def quick(words: Sequence[str]) -> int:
     return run(workspace.sealed(built), arguments, wish, workspace.tools, workspace.places)
 
 
-def _detached(workspace, built, arguments, wish, options) -> int:  # type: ignore[no-untyped-def]
+def _detached(
+    workspace: Workspace, built: Built, arguments: Arguments, wish: Wish, options: dict[str, list[str]]
+) -> int:
     running = workspace.start(built, arguments, wish)
     if "wait" in options:
         running.ready()
@@ -77,7 +82,7 @@ def _detached(workspace, built, arguments, wish, options) -> int:  # type: ignor
     return 0
 
 
-def _arguments(built: Built, found: Read):  # type: ignore[no-untyped-def]
+def _arguments(built: Built, found: Read) -> Arguments:
     from oslet.bind import bind
 
     params = [p for p in built.image.params if p.at == "start"]
@@ -89,11 +94,12 @@ def _wish(options: dict[str, list[str]], command: Sequence[str]) -> Wish:
     from oslet.model.param import FloatKind, IntKind, SizeKind
     from oslet.run import Limits, Wish
 
-    def number(name: str, kind):  # type: ignore[no-untyped-def]
+    def number(name: str, kind: ItemKind) -> Any:
         return parse(kind, options[name][0]) if name in options else None
 
-    network = options.get("network", [""])[0] or None
-    if network not in (None, "private", "host", "none"):
+    networks: dict[str, Literal["private", "host", "none"]] = {"private": "private", "host": "host", "none": "none"}
+    network = options.get("network", [""])[0]
+    if network and network not in networks:
         raise DeclarationError(f"there is no network {network!r}", where="--network", hint="private, host or none")
     return Wish(
         name=options.get("name", [""])[0],
@@ -104,7 +110,7 @@ def _wish(options: dict[str, list[str]], command: Sequence[str]) -> Wish:
         ),
         volumes=dict(pair(v, ":", "--volume", reverse=True) for v in options.get("volume", [])),
         publish=tuple(options.get("publish", ())),
-        network=network,
+        network=networks.get(network),
         env=tuple(pair(e, "=", "--env") for e in options.get("env", [])),
         command=tuple(command),
         tty="tty" in options and sys.stdin.isatty(),

@@ -26,10 +26,9 @@ def command(file: Path, folder: Path, as_json: bool) -> None:
         declared = Declared.read(file)
         lock = workspace.locked(declared)
         vendor(lock, declared.oslet.source, workspace.store, folder, workspace.progress)
-    size = sum(p.size for p in (*lock.packages, *lock.wheels))
     if as_json:
         render.as_json(
-            {"folder": str(folder), "packages": len(lock.packages), "wheels": len(lock.wheels), "size": size}
+            {"folder": str(folder), "packages": len(lock.packages), "wheels": len(lock.wheels), "size": lock.size}
         )
     else:
-        render.talk(f"{folder}: {len(lock.packages)} packages, {len(lock.wheels)} wheels, {render.size(size)}")
+        render.talk(f"{folder}: {len(lock.packages)} packages, {len(lock.wheels)} wheels, {render.size(lock.size)}")

@@ -54,3 +54,13 @@ class Lock(Struct, frozen=True, forbid_unknown_fields=True):
     python: str = ""
     packages: tuple[Package, ...] = ()
     wheels: tuple[Wheel, ...] = ()
+
+    @property
+    def items(self) -> tuple[Package | Wheel, ...]:
+        """Packages, then wheels."""
+        return (*self.packages, *self.wheels)
+
+    @property
+    def size(self) -> int:
+        """Bytes to download."""
+        return sum(item.size for item in self.items)
