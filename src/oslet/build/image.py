@@ -20,8 +20,7 @@ from oslet.build.users import user_ids
 from oslet.codec import digest
 from oslet.model.image import Built, Image
 from oslet.model.lock import Lock, Package
-from oslet.model.oslet import File, Oslet, SecretFile, Start
-from oslet.model.param import SecretKind
+from oslet.model.oslet import Oslet, Start
 from oslet.model.plan import Place, Plan
 from oslet.model.tree import Contents, Tree
 from oslet.store import Store
@@ -98,7 +97,7 @@ def seal(oslet: Oslet, lock: Lock, plan: Plan, files: Files, store: Store) -> Bu
         lock=store.save(lock),
         start=oslet.start,
         params=oslet.params,
-        rendered=rendered(oslet),
+        rendered=tuple(f for f in oslet.files if is_rendered(f.content)),
         files=tree.files,
         size=tree.size,
         uid=uid,
@@ -106,11 +105,3 @@ def seal(oslet: Oslet, lock: Lock, plan: Plan, files: Files, store: Store) -> Bu
     )
     store.lay_down(tree)
     return Built(store.seal(image), image)
-
-
-def rendered(oslet: Oslet) -> tuple[File, ...]:
-    """The files that exist only in instances: what holds params, and each secret's own file unless one is declared."""
-    declared = tuple(f for f in oslet.files if is_rendered(f.content))
-    placed = {f.content.param for f in declared if isinstance(f.content, SecretFile)}
-    secrets = (p.name for p in oslet.params if isinstance(p.kind, SecretKind) and p.name not in placed)
-    return declared + tuple(File(f"/run/secrets/{name}", SecretFile(name)) for name in secrets)
