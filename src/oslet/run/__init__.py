@@ -12,6 +12,7 @@ from oslet.run.living import Line, Stats, inspect, logs, prune, remove, send, st
 from oslet.run.records import find, instances
 from oslet.run.starting import Places, Sealed, Wish, start
 from oslet.run.tools import Tools
+from oslet.run.volumes import remove as remove_volume
 
 __all__ = [
     "Limits",
@@ -30,6 +31,7 @@ __all__ = [
     "logs",
     "prune",
     "remove",
+    "remove_volume",
     "run",
     "send",
     "start",

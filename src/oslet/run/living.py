@@ -20,6 +20,9 @@ GRACE = 10.0
 """Seconds between the stop signal and SIGKILL. An application is pid 1 of its instance, and pid 1 ignores signals it
 has no handler for (pid_namespaces(7)), so that the second often comes."""
 
+_TAKEN_DOWN = 5.0
+"""Seconds that the kernel may take to end a namespace's processes after its first."""
+
 _BLOCK = 1 << 16
 
 
@@ -58,19 +61,27 @@ def wait(state: Path, ref: str, timeout: float | None = None) -> int:
 
 
 def ended(record: Record, timeout: float | None) -> bool:
-    """Wait for an instance's monitor to end; whether it has."""
+    """Wait for an instance to end, its monitor first and then what the kernel takes down with that; whether it has."""
+    watched = [fd for fd in (_descriptor(record.monitor), _descriptor(record.pid)) if fd is not None]
     try:
-        watched = os.pidfd_open(record.monitor)
-    except OSError:
-        return True
-    try:
-        # Asked after the descriptor is held: a pid that was given to another process shows by its start time.
-        if records.alive(record) and not monitor.readable(watched, timeout):
-            return False
+        # Asked after the descriptors are held: a pid that was given to another process shows by its start time.
+        if records.alive(record):
+            if not monitor.readable(watched[0], timeout):
+                return False
+            for descriptor in watched[1:]:
+                monitor.readable(descriptor, _TAKEN_DOWN)
     finally:
-        os.close(watched)
+        for descriptor in watched:
+            os.close(descriptor)
     monitor.reap()
     return True
+
+
+def _descriptor(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid) if pid else None
+    except OSError:
+        return None
 
 
 def send(state: Path, ref: str, name: str) -> None:

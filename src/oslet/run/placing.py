@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from oslet.errors import RunError
 from oslet.model.instance import Arguments
-from oslet.model.oslet import File, SecretFile, Template
+from oslet.model.oslet import File
+from oslet.model.param import Param
 from oslet.model.tree import Entry, Tree
 from oslet.run import ids
 
@@ -72,19 +73,15 @@ def owned(tree: Tree) -> tuple[Node, ...]:
     )
 
 
-def rendered(files: Iterable[File], arguments: Arguments, uid: int, gid: int) -> tuple[Node, ...]:
-    """Templates, filled in, and secrets, as files. A secret is its service user's alone to read."""
-    from oslet.bind import render
+def rendered(
+    files: Iterable[File], params: Sequence[Param], arguments: Arguments, uid: int, gid: int
+) -> tuple[Node, ...]:
+    """Templates, filled in, and secrets, as files of the service user; what holds a secret is that user's alone."""
+    from oslet.bind import contents, mode_of
 
-    nodes = []
-    for file in files:
-        if isinstance(file.content, SecretFile):
-            value = arguments.values[file.content.param].reveal()
-            nodes.append(Node(file.path, 0o400, uid, gid, data=value.encode()))
-        elif isinstance(file.content, Template):
-            text = render(file.content, arguments)
-            nodes.append(Node(file.path, file.content.mode, uid, gid, data=text.encode()))
-    return tuple(nodes)
+    return tuple(
+        Node(f.path, mode_of(f.content, params), uid, gid, data=contents(f.content, arguments).encode()) for f in files
+    )
 
 
 def names(hostname: str, network: str) -> tuple[Node, ...]:

@@ -74,11 +74,11 @@ def _programs(root: Path) -> Iterator[Path]:
         if folder.is_symlink() or not folder.is_dir():
             continue
         for path in sorted(folder.iterdir()):
-            if path.is_file() and not path.is_symlink() and _has_interpreter(path):
+            if path.is_file() and not path.is_symlink() and has_interpreter(path):
                 yield path
 
 
-def _has_interpreter(path: Path) -> bool:
+def has_interpreter(path: Path) -> bool:
     """Whether a 64-bit little-endian ELF file has a PT_INTERP header (elf(5))."""
     with path.open("rb") as file:
         head = file.read(64)

@@ -122,7 +122,7 @@ def launch(
         nodes = (
             *placing.owned(sealed.tree),
             *placing.names(_hostname(record.name), mode),
-            *placing.rendered(image.rendered, arguments, image.uid, image.gid),
+            *placing.rendered(image.rendered, image.params, arguments, image.uid, image.gid),
         )
         run = _process(record, contract, wish, mapping, sealed)
         wanted = config.config(

@@ -90,3 +90,50 @@ def _own(target: Path, uid: int, gid: int, mapping: ids.Mapping, owners: dict[st
         os.chown(target, outer[0] or 0, outer[1] or 0, follow_symlinks=False)
     elif outer != (0, 0):
         owners.setdefault(f"{outer[0]}:{outer[1]}", []).append(str(target))
+
+
+def remove(data: Path, name: str) -> None:
+    """Remove a volume of ours, or all that an instance of that name kept. RunError if there is none.
+
+    What belongs to subordinate ids can only be removed by root of a namespace that has them.
+    """
+    folder = data / name
+    if not name or "/" in name or name in (".", "..") or not folder.is_dir():
+        raise RunError(f"there is no volume {name!r}", where=str(data))
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        _remove_inside(folder)
+    if folder.exists():
+        raise RunError(f"the volume {name} can't be removed whole", where=str(folder))
+
+
+def _remove_inside(folder: Path) -> None:
+    """``rm`` as root of a user namespace with this user's ids; the shell waits until it has them."""
+    from oslet.run import monitor
+    from oslet.run.tools import program
+
+    mapping = ids.mapping(0, 0)
+    if not mapping.rootless:
+        return
+    hears, says = os.pipe()
+    told, tells = os.pipe()
+    copies = [monitor.above(says), monitor.above(told)]
+    script = 'echo r >&3; read -r _ <&4; exec rm -rf -- "$1"'
+    pid = os.posix_spawn(
+        program("unshare"),
+        ["unshare", "-U", program("sh"), "-c", script, "sh", str(folder)],
+        os.environ,
+        file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(copies, 3)],
+    )
+    for fd in (*copies, says, told):
+        os.close(fd)
+    waiting = monitor.Monitor(pid, hears, tells, folder)
+    try:
+        monitor.hear(waiting)
+        monitor.map_ids(waiting, mapping)
+        monitor.proceed(waiting)
+        monitor.finished(waiting, 60)
+    finally:
+        monitor.close(waiting)
+        monitor.adopt(pid)
+        monitor.kill(pid)
