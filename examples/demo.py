@@ -1,36 +1,34 @@
-"""``./dev demo``: build examples/web, start it, ask it over HTTP, and tell what it is made of.
-
-Everything goes through the command line, as a person would type it.
-"""
+"""./dev demo: build examples/web, start it, ask it over HTTP, and say what it is made of."""
 
 from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
+import tempfile
 import time
-import urllib.request
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from shutil import copytree, ignore_patterns
+from typing import TypeVar
+from urllib.request import Request, urlopen
 
-HERE = Path(__file__).resolve().parent
-OSLET = Path(sys.executable).with_name("oslet")
-ASKED_WHY = ("/usr/bin/python3", "/etc/ssl/certs/ca-certificates.crt", "/usr/share/doc/python3/copyright")
+from oslet.bind import bind
+from oslet.cli.main import guarded
+from oslet.cli.render import progress, size
+from oslet.trim.why import why
+from oslet.workspace import Declared, Workspace
 
-
-def oslet(*words: str | Path) -> str:
-    """Run a verb; its talk goes to the terminal, its data comes back. Ends the demo with its exit code if it fails."""
-    print(f"$ oslet {' '.join(map(str, words))}", flush=True)
-    done = subprocess.run([OSLET, *words], cwd=HERE, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
-    if done.returncode:
-        print(done.stdout, end="", file=sys.stderr)
-        sys.exit(done.returncode)
-    return done.stdout
+T = TypeVar("T")
+HERE = Path(__file__).parent
+PATHS = ("/usr/bin/python3", "/etc/passwd", "/usr/share/man/man1/pdb3.13.1.gz")
 
 
-def seconds(since: float) -> str:
-    return f"{time.perf_counter() - since:.2f} s"
+def timed(label: str, work: Callable[[], T]) -> T:
+    """Do it, and print how long it took."""
+    start = time.perf_counter()
+    result = work()
+    print(f"  {label:<34} {1000 * (time.perf_counter() - start):8.0f} ms", flush=True)
+    return result
 
 
 def free_port() -> int:
@@ -40,40 +38,37 @@ def free_port() -> int:
         return port
 
 
-def ask(port: int, path: str, body: dict[str, Any] | None = None) -> str:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        text: str = answer.read().decode()
-    print(f"  {request.get_method()} {path} → {answer.status} {text}")
-    return text
-
-
-def demo() -> None:
-    declaration = "web/web.toml"
-    began = time.perf_counter()
-    image = json.loads(oslet("build", declaration, "--json"))
-    print(f"  locked, fetched, verified and built in {seconds(began)}")
-    began = time.perf_counter()
-    oslet("build", declaration)
-    print(f"  built again (a look-up) in {seconds(began)}")
-    print(f"  {image['size'] / 1e6:.1f} MB in {image['files']} files, digest {image['digest'][:12]}")
-
-    port = free_port()
-    name = f"demo-{port}"
-    began = time.perf_counter()
-    oslet("run", "web", "-d", "--wait", "--name", name, "--port", str(port))
-    try:
-        print(f"  running and healthy in {seconds(began)}")
-        ask(port, "/healthz")
-        ask(port, "/items", {"name": "lamp", "price": 8})
-    finally:
-        oslet("stop", name)
-        oslet("rm", name)
-
-    for path in ASKED_WHY:
-        print("".join(f"  {line}\n" for line in oslet("why", "web", path).splitlines()), end="")
+def demo(folder: Path) -> int:
+    with progress() as listen:
+        workspace = Workspace(progress=listen)
+        declared = Declared.read(folder / "web.toml")
+        print(f"examples/web, in {workspace.root}")
+        timed("lock: resolve packages and wheels", lambda: workspace.locked(declared))
+        built = timed("build", lambda: workspace.build(declared))
+        timed("build again", lambda: workspace.build(declared))
+        port = free_port()
+        arguments = bind(built.image.params, {"port": port})
+        running = timed("start", lambda: workspace.start(built, arguments))
+        with timed("until it is healthy", running.ready):
+            order = Request(
+                f"http://127.0.0.1:{port}/items",
+                json.dumps({"name": "lamp", "price": 8}).encode(),
+                {"Content-Type": "application/json"},
+            )
+            answer = timed("ask: POST /items", lambda: urlopen(order, timeout=10).read().decode())
+        print(f"  it answered {answer}")
+        image, tree, lock = built.image, workspace.tree(built.image), workspace.lock_of(built.image)
+    print(
+        f"\n{image.files} files, {size(image.size)}, from {len(lock.packages)} packages and {len(lock.wheels)} wheels"
+    )
+    for path in PATHS:
+        print(f"\noslet why web {path}")
+        for depth, line in enumerate(why(path, tree, lock).lines):
+            print(f"{'  ' * depth}{'← ' if depth else ''}{line}")
+    return 0
 
 
 if __name__ == "__main__":
-    demo()
+    with tempfile.TemporaryDirectory() as room:
+        copytree(HERE / "web", Path(room) / "web", ignore=ignore_patterns("*.lock"))
+        raise SystemExit(guarded(lambda: demo(Path(room) / "web")))
