@@ -176,7 +176,7 @@ def docker_build(context: Path, environment: dict[str, str], *, cached: bool) ->
 def buildah_build(context: Path, tar: Path, room: Path, *, cached: bool) -> float:
     need("buildah")
     need_root()
-    storage = ["--root", f"{room}/containers", "--runroot", f"{room}/containers-run", "--storage-driver=vfs"]
+    storage = ["--root", f"{room}/containers", "--runroot", f"{room}/containers-run", "--storage-driver=overlay"]
     buildah: list[str | Path] = ["buildah", *storage]
     if not (room / "containers").exists():
         name = command([*buildah, "from", "--name=base", "scratch"]).stdout.strip()
