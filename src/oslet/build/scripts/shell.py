@@ -57,6 +57,7 @@ class Shell:
         self.cwd = "/"
         self.umask = 0o022
         self.status = 0
+        self.substituted = 0
         self.errexit = False
         self.nounset = False
         self.uid = self.gid = 0
@@ -76,7 +77,7 @@ class Shell:
     def read(self, text: str) -> int:
         """Evaluate a whole script; its exit status. Raises Unreadable."""
         self._texts[self.source] = text.encode()
-        tree = self.parse(text)
+        tree = self.parse(joined(text))
         if tree.has_error:
             raise self._unparsed(tree)
         try:
@@ -93,7 +94,7 @@ class Shell:
         before, self.source = self.source, source
         self._texts[source] = text.encode()
         try:
-            tree = self.parse(text)
+            tree = self.parse(joined(text))
             if tree.has_error:
                 raise self._unparsed(tree)
             return self.run(tree)
@@ -103,7 +104,7 @@ class Shell:
             self.source = before
 
     def parse(self, text: str) -> Node:
-        return _parser().parse(joined(text).encode()).root_node
+        return _parser().parse(text.encode()).root_node
 
     def _unparsed(self, tree: Node) -> Unreadable:
         node = tree
@@ -170,7 +171,7 @@ class Shell:
 
     def substitute(self, node: Node) -> str:
         with self.captured() as out:
-            self.status = self.apart(lambda: body(self, node))
+            self.substituted = self.apart(lambda: body(self, node))
         return "".join(out)
 
     def arithmetic(self, text: str, node: Node) -> str:
@@ -240,7 +241,7 @@ class Shell:
     def _command(self, node: Node) -> int:
         words: list[str] = []
         before: dict[str, str | None] = {}
-        self.status = 0
+        self.substituted = 0
         end = -1
         for child in node.children:
             if child.start_byte == end and not (child.text or b" ")[:1].isspace():
@@ -259,7 +260,7 @@ class Shell:
                 words.extend(fields(self, child))
         self.node = node
         try:
-            status = self.call(words, node) if words else self.status
+            status = self.call(words, node) if words else self.substituted
         finally:
             for name, value in before.items() if words else ():
                 if value is None:

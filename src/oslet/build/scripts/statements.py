@@ -172,10 +172,10 @@ def _function(shell: Shell, node: Node) -> int:
 
 
 def _assignments(shell: Shell, node: Node) -> int:
-    shell.status = 0
+    shell.substituted = 0
     for assignment in node.children if node.type == "variable_assignments" else [node]:
         assign(shell, assignment)
-    return shell.fails(node, shell.status)
+    return shell.fails(node, shell.substituted)
 
 
 def assign(shell: Shell, node: Node) -> str:

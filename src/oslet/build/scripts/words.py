@@ -91,10 +91,23 @@ def heredoc_text(scope: Scope, redirect: Node) -> str:
     if start.text[:1] in b"'\"\\":
         text = body.text.decode("utf-8", "replace")
     else:
-        text = "".join(p.text for p in _inside(scope, body, body.start_byte, body.end_byte, quoted=True))
+        text = _expanded_body(scope, body, body.text.decode("utf-8", "replace"))
     if redirect.children[0].type == "<<-" or any(c.type == "<<-" for c in redirect.children):
         text = re.sub(r"^\t+", "", text, flags=re.MULTILINE)
     return text
+
+
+def _expanded_body(scope: Scope, node: Node, text: str) -> str:
+    """A here-document as a quoted word, where quotes are plain characters: the grammar misses expansions in bodies."""
+    if not re.search(r"[$`\\]", text):
+        return text
+    if re.search(r'\$\([^)]*"|`[^`]*"[^`]*`', text):
+        raise scope.unreadable(node, "a here-document with quotes inside a substitution")
+    quoted = re.sub(r'\\?"', lambda m: '\\\\\\"' if len(m[0]) == 2 else '\\"', text)
+    command = scope.parse(f': "{quoted}"')
+    if command.has_error:
+        raise scope.unreadable(node, "a here-document that isn't understood")
+    return text_of(scope, command.children[0].children[-1])
 
 
 def pieces(scope: Scope, node: Node, *, quoted: bool) -> Iterator[Piece]:
@@ -115,7 +128,7 @@ def pieces(scope: Scope, node: Node, *, quoted: bool) -> Iterator[Piece]:
             yield from pieces(scope, child, quoted=quoted)
     elif kind in EXPANSIONS:
         yield from _expanded(scope, node, source, quoted=quoted)
-    elif kind == "brace_expression" or kind == "process_substitution":
+    elif kind in ("brace_expression", "process_substitution", "array", "subscript"):
         raise scope.unreadable(node, "a construct of bash that isn't understood")
     else:
         yield from _inside(scope, node, node.start_byte, node.end_byte, quoted=quoted)
