@@ -13,7 +13,7 @@ from oslet.archive import debian, pypi
 from oslet.archive.transport import HttpTransport
 from oslet.build.wheels import lay_wheels
 from oslet.errors import ResolveError
-from oslet.model.lock import Arch, Lock, Package
+from oslet.model.lock import Arch, Lock, Package, Wheel
 from oslet.model.oslet import Wants
 from oslet.model.source import Debian
 from oslet.model.tree import Contents
@@ -35,7 +35,7 @@ def resolve(wants: Wants, source: Debian, arch: Arch, store: Store, progress: Pr
     progress("choosing packages", 0, 0)
     packages = solve(wants, source, index, arch)
     python = python_version(packages)
-    wheels = ()
+    wheels: tuple[Wheel, ...] = ()
     if wants.wheels:
         if not python:
             raise ResolveError(
@@ -86,8 +86,8 @@ def fetch(lock: Lock, source: Debian, store: Store, progress: Progress) -> tuple
 
 def vendor(lock: Lock, source: Debian, store: Store, folder: Path, progress: Progress) -> None:
     """Put the locked packages and wheels in ``folder``, which later builds accept as a mirror."""
-    debs, wheels = fetch(lock, source, store, progress)
-    debian.vendor(lock.packages, debs, folder)
+    _, wheels = fetch(lock, source, store, progress)
+    debian.vendor(lock.packages, source, store, HttpTransport(), folder, progress=progress)
     for wheel in lock.wheels:
         target = folder / WHEELS / wheel.file
         target.parent.mkdir(parents=True, exist_ok=True)
