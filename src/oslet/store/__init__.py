@@ -11,17 +11,19 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from oslet.errors import Fault
 from oslet.model.image import Image
 from oslet.model.tree import Tree
 from oslet.store.contents import Blobs, Memo, Objects, Values
 from oslet.store.disk import Disk, home
-from oslet.store.gc import Freed
 from oslet.store.images import ImageRecord, Images
 
-__all__ = ["Freed", "Image", "ImageRecord", "Store", "home"]
+if TYPE_CHECKING:
+    from oslet.store.gc import Freed
+
+__all__ = ["Image", "ImageRecord", "Store", "home"]
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from oslet.build.sandbox import Sandbox
     from oslet.model.instance import Arguments
     from oslet.run import Places, Sealed, Tools, Wish
-    from oslet.store import Freed
+    from oslet.store.gc import Freed
     from oslet.workspace.running import Running
 
 __all__ = ["Declared", "Planned", "Workspace", "machine_arch"]
