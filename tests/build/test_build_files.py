@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from oslet.build.files import Files
 from oslet.errors import BuildError
-from oslet.model.tree import Entry
+from oslet.model.tree import Entry, Tree
 
 
 class Shelf:
@@ -27,6 +28,12 @@ class Shelf:
 
     def read(self, digest: str, limit: int = 64 << 20) -> bytes:
         return self.objects[digest]
+
+    def object(self, digest: str, mode: int | None = None) -> Path:
+        raise NotImplementedError
+
+    def lay_down(self, tree: Tree) -> Path:
+        raise NotImplementedError
 
 
 MADE: dict[str, Any] = {"origin": "made:test", "reason": "the test says so"}

@@ -122,7 +122,8 @@ def test_a_preinst_does_not_see_its_own_packages_files(store: Store) -> None:
     [
         ('a="x  y"; set -- $a; echo $# "$a"', "2 x  y\n"),
         ('f() { local v=1; echo "$v$1"; return 4; }; v=0; f b || echo $? $v', "1b\n4 0\n"),
-        ('p=/usr/lib/a.so.1; echo ${p##*/} ${p%.so*} ${p#/usr} ${#p} ${q:-none} ${q:+some}', "a.so.1 /usr/lib/a /lib/a.so.1 15 none\n"),
+        ('p=/usr/lib/a.so.1; echo ${p##*/} ${p%.so*} ${p#/usr} ${#p} ${q:-none} ${q:+some}',
+         "a.so.1 /usr/lib/a /lib/a.so.1 15 none\n"),
         ('printf "%s-%03d\\n" a 7 b 8', "a-007\nb-008\n"),
         ('printf "a\\nb\\n" | while read l; do echo "<$l>"; done', "<a>\n<b>\n"),
         ("echo a,b,c | tr , '\\n' | sort -r | head -n 1", "c\n"),
