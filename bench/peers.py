@@ -166,6 +166,8 @@ def dockerd(room: Path) -> Iterator[dict[str, str]]:
         engine.send_signal(signal.SIGTERM)
         engine.wait(60)
         log.close()
+        for left in room.glob("exec/netns/*"):  # the engine leaves its network namespace's file mounted
+            subprocess.run(["umount", "-l", left], capture_output=True)
 
 
 def docker_build(context: Path, environment: dict[str, str], *, cached: bool) -> float:
