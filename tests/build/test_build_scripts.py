@@ -90,6 +90,7 @@ deb-systemd-invoke start app.service >/dev/null || true
         ("chown nosuch /etc/app", "no package makes the user nosuch", 3),
         ("chown --magic root /etc/app", "--magic isn't understood", 3),
         ("while true; do :; done", "it takes more than", 3),
+        ("a=xxxxxxxx\nwhile true; do a=$a$a; done", "grows beyond", 4),
         ("f() { f; }\nf", "it is nested too deeply", 3),
         (". /usr/share/absent", "it reads /usr/share/absent", 3),
         ("a=(1 2)", "isn't understood", 3),

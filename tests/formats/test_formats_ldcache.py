@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oslet.errors import IntegrityError
@@ -21,6 +21,7 @@ _ldconfig = shutil.which("ldconfig", path="/sbin:/usr/sbin:/bin:/usr/bin")
 _names = st.from_regex(r"lib[a-c0-9]{1,4}\.so(\.[0-9]{1,3}){0,2}", fullmatch=True)
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(_names, unique=True, max_size=20), st.randoms())
 def test_the_order_of_libraries_is_no_matter(names: list[str], random: object) -> None:
     libraries = [Library(n, f"/usr/lib/{n}", _X86) for n in names]

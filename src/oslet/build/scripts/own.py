@@ -81,7 +81,7 @@ def _printf(shell: Shell, args: list[str]) -> int:
     if args and args[0] == "--":
         args = args[1:]
     form, values = unescape(args[0]), list(args[1:])
-    spec = re.compile(r"%([-0 +#]*\d*(?:\.\d+)?)([sdiuxXocbq%])")
+    spec = re.compile(r"%([-0 +#]*\d{0,4}(?:\.\d{1,4})?)([sdiuxXocbq%])")
     takes = any(m[2] != "%" for m in spec.finditer(form))
 
     def one(match: re.Match[str]) -> str:

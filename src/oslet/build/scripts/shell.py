@@ -24,8 +24,9 @@ from oslet.build.scripts.statements import STATEMENTS, assign, body
 from oslet.build.scripts.streams import Lines, joined
 from oslet.build.scripts.words import fields, text_of
 
-MAX_STEPS = 100_000
+MAX_STEPS = 50_000
 MAX_DEPTH = 60
+MAX_TEXT = 1 << 20
 
 
 class Command(Protocol):
@@ -70,6 +71,7 @@ class Shell:
         self.locals: list[dict[str, str | None]] = []
         self._texts: dict[str, bytes] = {}
         self.steps = 0
+        self.written = 0
         self.depth = 0
 
     # — reading —
@@ -135,6 +137,9 @@ class Shell:
     # — streams —
 
     def write(self, text: str) -> None:
+        self.written += len(text)
+        if self.written > 8 * MAX_TEXT:
+            raise self.unreadable(None, "it writes too much")
         self.out.append(text)
 
     @contextmanager
@@ -164,6 +169,8 @@ class Shell:
         return self.variables.get(name)
 
     def assign(self, name: str, value: str) -> None:
+        if len(value) > MAX_TEXT:
+            raise self.unreadable(None, f"{name} grows beyond {MAX_TEXT} characters")
         self.variables[name] = value
 
     def positional(self) -> list[str]:

@@ -271,6 +271,8 @@ def _seq(shell: Shell, args: list[str]) -> int:
     numbers = [int(a) for a in args]
     first = numbers[0] if len(numbers) > 1 else 1
     step = numbers[1] if len(numbers) > 2 else 1
+    if not step or abs(numbers[-1] - first) > 10_000:
+        raise shell.unreadable(None, "a sequence that is too long")
     shell.write("".join(f"{n}\n" for n in range(first, numbers[-1] + (1 if step > 0 else -1), step)))
     return 0
 
