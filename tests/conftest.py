@@ -72,7 +72,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def oslet(home: Path, tmp_path: Path) -> Iterator[Oslet]:
     command = Oslet(home, tmp_path)
     yield command
-    for name in command.started:
+    there = {instance["name"] for instance in command.json("ps", "--all")}
+    for name in there.intersection(command.started):
         command("rm", "--force", name)
 
 

@@ -169,7 +169,7 @@ def test_postgres(oslet: Oslet, free_port: Port, suite: str, tmp_path: Path) -> 
     password = tmp_path / "password"
     password.write_text("correct horse")
     postgres = oslet.example("postgres", suite)
-    words = ("--port", str(port), "--password", f"@{password}", "-v", f"{tmp_path / 'data'}:/var/lib/postgresql/data")
+    words = ("--port", str(port), "--password", f"@{password}", "-v", f"{tmp_path.name}:/var/lib/postgresql/data")
     url = f"host=127.0.0.1 port={port} user=postgres password='correct horse'"
     name = oslet.start(postgres, *words)
     with psycopg.connect(url) as connection:
