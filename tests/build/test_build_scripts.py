@@ -136,6 +136,7 @@ def test_a_preinst_does_not_see_its_own_packages_files(store: Store) -> None:
         ('if ! grep -q x <<-EOF\n\ty\n\tEOF\nthen echo none; fi', "none\n"),
         ('echo " a $(echo b) c" | cut -d " " -f 3', "b\n"),
         ('r=/$1/${1}; echo $r \\\n  and', "/configure/configure and\n"),
+        ('set -- -ab x -c y; while getopts ab:c o; do echo "$o$OPTARG"; done; shift $((OPTIND - 1)); echo $1', "a\nbx\nc\ny\n"),
         ("(cd /; exit 3) || echo $?", "3\n"),
         ('IFS=:; for d in a:b; do echo "$d"; done; x="a:b"; for d in $x; do echo $d; done', "a:b\na\nb\n"),
         ('getent passwd www-data | cut -d: -f3,6', "33:/var/www\n"),

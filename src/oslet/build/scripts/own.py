@@ -209,7 +209,28 @@ def _env(shell: Shell, args: list[str]) -> int:
 
 
 def _getopts(shell: Shell, args: list[str]) -> int:
-    raise shell.unreadable(None, "getopts isn't understood")
+    """POSIX getopts: OPTIND counts words, ``_OPTAT`` letters within a word."""
+    letters, name, words = args[0], args[1], args[2:] or shell.args
+    index, at = int(shell.variable("OPTIND") or 1), int(shell.variable("_OPTAT") or 1)
+    word = words[index - 1] if index <= len(words) else ""
+    if not word.startswith("-") or word == "-" or word == "--":
+        shell.assign("OPTIND", str(index + (word == "--")))
+        shell.assign(name, "?")
+        return 1
+    letter = word[at]
+    known = letters.lstrip(":").find(letter) if letter != ":" else -1
+    takes = known >= 0 and letters.lstrip(":")[known + 1 : known + 2] == ":"
+    shell.assign("OPTARG", "")
+    if takes and at + 1 == len(word):
+        index += 1
+        shell.assign("OPTARG", words[index - 1] if index <= len(words) else "")
+    elif takes:
+        shell.assign("OPTARG", word[at + 1 :])
+    at = 1 if takes or at + 1 >= len(word) else at + 1
+    shell.assign("OPTIND", str(index + (at == 1)))
+    shell.assign("_OPTAT", str(at))
+    shell.assign(name, letter if known >= 0 else "?")
+    return 0
 
 
 TABLE: dict[str, Command] = {
