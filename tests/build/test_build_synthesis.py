@@ -222,6 +222,11 @@ def test_a_script_that_is_run_leaves_its_difference(store: Store, tmp_path: Path
     assert seen[0][-3:] == ["/.oslet/postinst", "configure", ""]
 
 
+def test_a_conffile_says_so(store: Store) -> None:
+    files = built(store, [package(store, "a", {"/etc/a": "1"}, conffiles="/etc/a\n")])
+    assert "conffile" in entry(files, "/etc/a").reason
+
+
 def test_no_loader_no_cache(store: Store) -> None:
     files = Files(store, [])
     linker_cache(files)

@@ -81,6 +81,9 @@ def synthesise(
     for package, script, text in to_run:
         run_script(files, sandbox, package, script, text)
     strip_rights(files, install.capabilities, policy.setuid)
+    for path in sorted(install.conffiles):
+        if (entry := files.get(path)) is not None and not entry.origin.startswith("made:"):
+            files.own(path, reason="its package marks it as configuration (conffile), here as shipped")
 
 
 def clear_scratch(files: Files) -> None:
