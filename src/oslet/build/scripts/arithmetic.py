@@ -68,23 +68,22 @@ def _apply(operator: str, a: int, b: int) -> int:
         return quotient if operator == "/" else a - b * quotient
     if operator in ("<<", ">>") and not 0 <= b < 64:
         raise ValueError("a shift that is too wide")
-    return int(
-        {
-            "||": lambda: bool(a or b),
-            "&&": lambda: bool(a and b),
-            "|": lambda: a | b,
-            "^": lambda: a ^ b,
-            "&": lambda: a & b,
-            "==": lambda: a == b,
-            "!=": lambda: a != b,
-            "<": lambda: a < b,
-            ">": lambda: a > b,
-            "<=": lambda: a <= b,
-            ">=": lambda: a >= b,
-            "<<": lambda: a << b,
-            ">>": lambda: a >> b,
-            "+": lambda: a + b,
-            "-": lambda: a - b,
-            "*": lambda: a * b,
-        }[operator]()
-    )
+    results: dict[str, Callable[[], int]] = {
+        "||": lambda: bool(a or b),
+        "&&": lambda: bool(a and b),
+        "|": lambda: a | b,
+        "^": lambda: a ^ b,
+        "&": lambda: a & b,
+        "==": lambda: a == b,
+        "!=": lambda: a != b,
+        "<": lambda: a < b,
+        ">": lambda: a > b,
+        "<=": lambda: a <= b,
+        ">=": lambda: a >= b,
+        "<<": lambda: a << b,
+        ">>": lambda: a >> b,
+        "+": lambda: a + b,
+        "-": lambda: a - b,
+        "*": lambda: a * b,
+    }
+    return int(results[operator]())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from oslet.build.scripts.words import matches
@@ -9,7 +10,7 @@ from oslet.build.scripts.words import matches
 if TYPE_CHECKING:
     from oslet.build.scripts.shell import Shell
 
-_NUMBERS = {
+_NUMBERS: dict[str, Callable[[int, int], bool]] = {
     "-eq": lambda a, b: a == b,
     "-ne": lambda a, b: a != b,
     "-lt": lambda a, b: a < b,

@@ -88,7 +88,7 @@ def _sed_lines(text: str, commands: list[_Sed], *, quiet: bool) -> str:
             elif verb == "q":
                 stop = True
             elif wanted is not None:
-                line, count = wanted.subn(lambda m, r=replacement: _sed_put(m, r), line, 0 if "g" in flags else 1)  # type: ignore[misc]
+                line, count = wanted.subn(lambda m, r=replacement: _sed_put(m, r), line, 0 if "g" in flags else 1)
                 if count and "p" in flags:
                     out.append(line)
         if not gone and not quiet:

@@ -269,11 +269,11 @@ class Shell:
         try:
             status = self.call(words, node) if words else self.substituted
         finally:
-            for name, value in before.items() if words else ():
+            for variable, value in before.items() if words else ():
                 if value is None:
-                    self.variables.pop(name, None)
+                    self.variables.pop(variable, None)
                 else:
-                    self.variables[name] = value
+                    self.variables[variable] = value
         self.node = node
         return self.fails(node, status)
 
