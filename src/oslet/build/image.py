@@ -61,7 +61,9 @@ def _base(lock: Lock, plan: Plan, contents: Fetched, store: Store, sandbox: Sand
     files = Files(store, tree.entries, tree.dropped)
     by_name = {c.origin: c for c in packages}
     pairs: list[tuple[Package, Contents]] = [(p, by_name[p.name]) for p in lock.packages]
-    synthesise(files, pairs, plan.policy, plan.start, sandbox=sandbox, name=plan.name)
+    synthesise(
+        files, pairs, plan.policy, plan.start, sandbox=sandbox, name=plan.name, suite=plan.suite
+    )
     linker_cache(files)
     _compile(files, lock, store, sandbox)
     sealed = files.tree()

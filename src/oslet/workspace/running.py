@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from oslet.errors import RunError
 from oslet.run import Places, execute, inspect, logs, remove, stop, wait
 from oslet.run.health import await_healthy
 from oslet.store import Store
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from http.client import HTTPResponse
 
     from oslet.model.instance import Instance
+
+LINES = 8
+"""How much of what an instance wrote an error shows."""
 
 
 class Running:
@@ -43,7 +47,11 @@ class Running:
 
     def ready(self, timeout: float = 60) -> Running:
         """Wait until the instance is healthy, if it declares what that is. RunError if it ends or takes too long."""
-        await_healthy(self._places.state, self.id, timeout=timeout)
+        try:
+            await_healthy(self._places.state, self.id, timeout=timeout)
+        except RunError as error:
+            last = "".join(f"\n    {line[:200]}" for line in self.logs().splitlines()[-LINES:])
+            raise RunError(error.what, hint=f"its last words:{last}" if last else "it wrote nothing") from None
         return self
 
     def get(self, path: str = "/", timeout: float = 10) -> HTTPResponse:
