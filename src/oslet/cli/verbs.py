@@ -23,6 +23,7 @@ VERBS = {
     "rm": "Remove ended instances.",
     "stats": "What instances use: memory, processor time, processes.",
     "wait": "Wait for an instance to end and print its exit code.",
+    "volumes": "The volumes that instances left.",
     "images": "The images in the store.",
     "rmi": "Remove an image.",
     "gc": "Remove what no image and no instance needs.",

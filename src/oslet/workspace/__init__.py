@@ -116,7 +116,8 @@ class Workspace:
         planned = self.plan(declared)
         key = digest((digest(planned.plan), edition()))
         if (known := self.store.recall("plans", key)) and (found := self.store.has_image(known.decode())):
-            self.store.tag(declared.oslet.name, known.decode())
+            if self.store.image_names().get(found.name) != known.decode():
+                self.store.tag(found.name, known.decode())
             return Built(known.decode(), found)
         built = self._build(declared, planned)
         self.store.remember("plans", key, built.digest.encode())
