@@ -41,6 +41,7 @@ APPLETS = (
     "stat",
     "touch",
 )
+PLAIN = Wish()
 FOLDERS = ("/bin", "/etc", "/run", "/tmp", "/var", "/var/lib", "/var/lib/toy", "/srv")
 
 
@@ -63,7 +64,7 @@ class Toy(NamedTuple):
         return Sealed(value, "d" * 64, Tree(tuple(entries[p] for p in sorted(entries))), self.root)
 
     def start(
-        self, *command: str, wish: Wish = Wish(), arguments: dict[str, Any] | None = None, **more: Any
+        self, *command: str, wish: Wish = PLAIN, arguments: dict[str, Any] | None = None, **more: Any
     ) -> Instance:
         return start(self.sealed(*command, **more), Arguments(arguments or {}), wish, self.tools, self.places)
 
@@ -71,7 +72,7 @@ class Toy(NamedTuple):
         self,
         *command: str,
         stdin: bytes = b"",
-        wish: Wish = Wish(),
+        wish: Wish = PLAIN,
         arguments: dict[str, Any] | None = None,
         **more: Any,
     ) -> tuple[int, str, str]:
@@ -91,8 +92,8 @@ class Toy(NamedTuple):
 @pytest.fixture(scope="session")
 def busybox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A static busybox: the machine's, or Debian's by apt."""
-    for found in (shutil.which("busybox"), "/usr/lib/initramfs-tools/bin/busybox"):
-        if found and Path(found).exists() and not has_interpreter(Path(found)):
+    for found in filter(None, (shutil.which("busybox"), "/usr/lib/initramfs-tools/bin/busybox")):
+        if Path(found).exists() and not has_interpreter(Path(found)):
             return Path(found)
     folder = tmp_path_factory.mktemp("busybox")
     got = subprocess.run(["apt-get", "download", "busybox-static"], cwd=folder, capture_output=True, check=False)
@@ -106,8 +107,8 @@ def busybox(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def laid(busybox: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[Entry, ...]]:
     root = tmp_path_factory.mktemp("toy") / "root"
     root.mkdir()
-    for path in FOLDERS:
-        (root / path[1:]).mkdir()
+    for place in FOLDERS:
+        (root / place[1:]).mkdir()
     shutil.copyfile(busybox, root / "bin/busybox")
     (root / "bin/busybox").chmod(0o755)
     (root / "etc/kept").write_text("of the image\n")

@@ -23,6 +23,8 @@ has no handler for (pid_namespaces(7)), so that the second often comes."""
 _TAKEN_DOWN = 5.0
 """Seconds that the kernel may take to end a namespace's processes after its first."""
 
+_MAKING = 30.0
+
 _BLOCK = 1 << 16
 
 
@@ -51,13 +53,25 @@ def inspect(state: Path, ref: str) -> Instance:
 
 def wait(state: Path, ref: str, timeout: float | None = None) -> int:
     """The exit code, once the instance has ended. RunError if it hasn't after ``timeout`` seconds."""
-    folder, record = records.find(state, ref)
+    folder, record = _made(state, ref)
     if not ended(record, timeout):
         raise RunError(f"{record.name} still runs after {timeout:g} s")
     code = records.observe(folder, record).exit_code
     if record.remove:
         records.discard(state, folder, record)
     return 137 if code is None else code
+
+
+def _made(state: Path, ref: str) -> tuple[Path, Record]:
+    """An instance that is no longer being made. RunError if that takes long."""
+    deadline = time.monotonic() + _MAKING
+    folder, record = records.find(state, ref)
+    while record.starting and records.alive(record):
+        if time.monotonic() > deadline:
+            raise RunError(f"{record.name} is still being made", where=f"by process {record.monitor}")
+        time.sleep(0.01)
+        folder, record = records.find(state, record.id)
+    return folder, record
 
 
 def ended(record: Record, timeout: float | None) -> bool:
@@ -119,7 +133,7 @@ def _signal(record: Record, number: int) -> None:
 
 def stop(state: Path, ref: str, grace: float = GRACE) -> int:
     """End an instance: its stop signal, ``grace`` seconds, SIGKILL. Its exit code; one that has ended is no error."""
-    folder, record = records.find(state, ref)
+    folder, record = _made(state, ref)
     if records.alive(record):
         _try(record, _number(record.stop_signal))
         if not ended(record, grace):

@@ -58,6 +58,8 @@ class Record(Struct, frozen=True):
     health: Health | None = None
     secret_env: tuple[str, ...] = ()
     remove: bool = False
+    starting: bool = False
+    """Whether it is still being made: ``monitor`` is then the process that makes it, which is nobody's to kill."""
 
 
 def folders(state: Path) -> Path:
@@ -152,7 +154,7 @@ def observe(folder: Path, record: Record) -> Instance:
         name=record.name,
         image=record.image,
         image_name=record.image_name,
-        state="running" if running else "exited",
+        state="exited" if not running else "created" if record.starting else "running",
         ports=tuple(p.host for p in record.published),
         created=record.created,
         pid=record.pid if running else 0,

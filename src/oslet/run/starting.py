@@ -16,7 +16,7 @@ from oslet.model.image import Image
 from oslet.model.instance import Arguments, Instance
 from oslet.model.oslet import Start
 from oslet.model.tree import Tree
-from oslet.run import config, ids, limits, monitor, network, placing, records, volumes
+from oslet.run import config, ids, limits, monitor, network, placing, records, users, volumes
 from oslet.run.monitor import Monitor, Stdio
 from oslet.run.tools import Tools
 
@@ -86,7 +86,7 @@ def launch(
     mode = wish.network or contract.network
     mapping = ids.mapping(image.uid, image.gid)
     monitor.reap()
-    folder, record = _reserve(image, sealed.digest, contract, wish, mode, mapping, tools, places)
+    folder, record = _reserve(sealed, contract, wish, mode, mapping, tools, places)
     made: Monitor | None = None
     try:
         index = placing.Index.of(sealed.tree)
@@ -135,6 +135,7 @@ def launch(
         monitor.hear(made)
         _fill(made, nodes, index, sealed.root, mapping, attached, image, places)
         (made.place / "config.json").write_text(json.dumps(wanted))
+        record = _with(record, starting=False)
         records.write(folder, record)
         monitor.proceed(made)
         record = _with(record, pid=_running(made, places.state / "runtime" / folder.name / "status"))
@@ -159,8 +160,7 @@ def network_of(made: Monitor, folder: Path, record: records.Record, tools: Tools
 
 
 def _reserve(
-    image: Image,
-    digest: str,
+    sealed: Sealed,
     contract: Start,
     wish: Wish,
     mode: Literal["private", "host", "none"],
@@ -169,6 +169,8 @@ def _reserve(
     places: Places,
 ) -> tuple[Path, records.Record]:
     """A folder and a name, with everything checked that can be before anything starts."""
+    image = sealed.image
+    account = users.account(sealed.root, image.uid)
     ports = network.published(contract.ports, wish.publish) if mode != "none" else ()
     if mode == "private":
         network.check_tun()
@@ -190,7 +192,7 @@ def _reserve(
         record = records.Record(
             id=folder.name,
             name=name,
-            image=digest,
+            image=sealed.digest,
             image_name=image.name,
             created=time.time(),
             boot=records.boot(),
@@ -202,7 +204,7 @@ def _reserve(
             rootless=mapping.rootless,
             single=mapping.single,
             crun=str(tools.crun),
-            env=_environment(contract, wish),
+            env=_environment(contract, wish, account.home),
             workdir=contract.workdir,
             capabilities=contract.capabilities,
             stop_signal=contract.stop_signal,
@@ -211,6 +213,7 @@ def _reserve(
             cgroups=(),
             health=contract.health,
             remove=wish.remove,
+            starting=True,
         )
         records.write(folder, record)
     return folder, record
@@ -240,8 +243,8 @@ def _hostname(name: str) -> str:
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in name)[:63].strip("-") or "oslet"
 
 
-def _environment(contract: Start, wish: Wish) -> tuple[tuple[str, str], ...]:
-    given = {"PATH": _PATH, **({"TERM": os.environ.get("TERM", "xterm")} if wish.tty else {})}
+def _environment(contract: Start, wish: Wish, home: str) -> tuple[tuple[str, str], ...]:
+    given = {"PATH": _PATH, "HOME": home, **({"TERM": os.environ.get("TERM", "xterm")} if wish.tty else {})}
     return tuple({**given, **dict(contract.env), **dict(wish.env)}.items())
 
 
@@ -281,7 +284,7 @@ def _process(
         workdir=contract.workdir,
         uid=record.uid,
         gid=record.gid,
-        groups=(),
+        groups=tuple(g for g in users.account(sealed.root, record.uid).groups if ids.has_gid(mapping, g)),
         capabilities=contract.capabilities,
         terminal=wish.tty,
     )
