@@ -40,11 +40,7 @@ fi
 mount -t overlay -o "$overlay" oslet "$place/root" 2>>"$folder/made" || fail "an overlay can't be mounted"
 cd /
 trap : INT TERM HUP QUIT USR1 USR2
-case ${runtime##*/} in
-    crun*) set -- --cgroup-manager=disabled ;;
-    *) set -- ;;
-esac
-"$runtime" --root "$state" --log "$folder/runtime.log" "$@" run --bundle "$place" "$id"
+"$runtime" --root "$state" --log "$folder/runtime.log" --cgroup-manager=disabled run --bundle "$place" "$id"
 code=$?
 echo "$code" >"$folder/exit"
 exit "$code"

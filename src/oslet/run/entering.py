@@ -79,9 +79,7 @@ def _spawn(record: Record, shell: int, state: Path, name: str, log: Path, stdio:
     namespaces = ["-m", "-p", *(["-n"] if record.network == "private" else [])]
     if record.rootless:
         namespaces += ["-U", "--preserve-credentials"]
-    runtime = [record.crun, "--root", str(state / "runtime"), "--log", str(log)]
-    if Path(record.crun).name.startswith("crun"):
-        runtime.append("--cgroup-manager=disabled")
+    runtime = [record.crun, "--root", str(state / "runtime"), "--log", str(log), "--cgroup-manager=disabled"]
     entered = [program("nsenter"), "-t", str(shell), *namespaces, "--", *runtime]
     whole = [*entered, "exec", "--process", f"{PLACE}/{name}.json", record.id]
     ready, go = os.pipe()

@@ -28,6 +28,7 @@ _ENVIRONMENT = (
     ("DEBIAN_FRONTEND", "noninteractive"),
 )
 _SCRATCH = 1 << 30
+_MADE = "the instance can't be made: "
 _OUTPUT = 64 << 20
 """Bytes of each stream that are kept."""
 
@@ -66,7 +67,9 @@ class Isolated(NamedTuple):
                     (stage / "upper").replace(changes)
             return captured
         except RunError as error:
-            raise BuildError(f"{command[0]} can't be run in the image: {error.what}", hint=error.hint) from None
+            raise BuildError(
+                f"{command[0]} can't be run in the image: {error.what.removeprefix(_MADE)}", hint=error.hint
+            ) from None
 
 
 def _run(

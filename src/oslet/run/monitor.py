@@ -60,6 +60,9 @@ def arguments(
     """The positional arguments of ``enter.sh``. ``scratch`` is in bytes; ``changes``, where the upper layer is to
     outlive the monitor, is a folder with ``upper`` and ``work`` in it, since an overlay wants both on one mount."""
     program("mount")
+    if not runtime.name.startswith("crun"):
+        # runc 1.1 wants to make cgroups of each version 1 controller, also as root of a namespace that sees none.
+        raise RunError(f"{runtime} can't make instances here", hint="install crun, or leave it to oslet to get its own")
     layers = f"{PLACE}/changes" if changes else PLACE
     overlay = f"lowerdir=.,upperdir={layers}/upper,workdir={layers}/work"
     return [

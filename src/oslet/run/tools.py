@@ -12,7 +12,7 @@ from oslet.errors import RunError
 
 
 class Tools(NamedTuple):
-    """The OCI runtime (crun, or runc), and slirp4netns where there is one: the machine's or oslet's own."""
+    """The OCI runtime, crun, and slirp4netns where there is one: the machine's or oslet's own."""
 
     crun: Path
     slirp4netns: Path | None = None
