@@ -76,17 +76,20 @@ def _made(state: Path, ref: str) -> tuple[Path, Record]:
 
 def ended(record: Record, timeout: float | None) -> bool:
     """Wait for an instance to end, its monitor first and then what the kernel takes down with that; whether it has."""
-    watched = [fd for fd in (_descriptor(record.monitor), _descriptor(record.pid)) if fd is not None]
-    try:
-        # Asked after the descriptors are held: a pid that was given to another process shows by its start time.
-        if records.alive(record):
-            if not monitor.readable(watched[0], timeout):
+    for pid, began, patience in (
+        (record.monitor, record.began, timeout),
+        (record.pid, record.pid_began, _TAKEN_DOWN),
+    ):
+        watched = _descriptor(pid)
+        if watched is None:
+            continue
+        try:
+            # Asked after the descriptor is held: a pid that was given to another process shows by its start time.
+            ours = record.boot == records.boot() and records.began(pid) == began
+            if ours and not monitor.readable(watched, patience) and pid == record.monitor:
                 return False
-            for descriptor in watched[1:]:
-                monitor.readable(descriptor, _TAKEN_DOWN)
-    finally:
-        for descriptor in watched:
-            os.close(descriptor)
+        finally:
+            os.close(watched)
     monitor.reap()
     return True
 
@@ -123,7 +126,7 @@ def _signal(record: Record, number: int) -> None:
     except OSError:
         return
     try:
-        if records.alive(record) and records.began(record.pid) is not None:
+        if records.alive(record) and records.began(record.pid) == record.pid_began:
             signal.pidfd_send_signal(target, number)
     except ProcessLookupError:
         pass

