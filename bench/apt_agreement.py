@@ -53,7 +53,7 @@ def compare(
 ) -> tuple[list[Compared], Shelves]:
     """Ask both the same ``requests`` questions of ``size`` names each."""
     index = debian.index(source, "amd64", store, HttpTransport())
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     names = index.names()
     asked = [tuple(chance.sample(names, size)) for _ in range(requests)]
     answers = oracle(source, folder, asked)
@@ -178,7 +178,8 @@ def main() -> int:
         for word, count in Counter(word for word, _ in found).most_common():
             print(f"  {count:4} {word}")
         times = sorted(one.seconds * 1000 for one in compared)
-        print(f"solve: median {statistics.median(times):.1f} ms, p99 {times[len(times) * 99 // 100]:.1f}, max {times[-1]:.1f}")
+        middle, high = statistics.median(times), times[len(times) * 99 // 100]
+        print(f"solve: median {middle:.1f} ms, p99 {high:.1f}, max {times[-1]:.1f}")
         faults = [fault for one in compared if one.ours and (fault := valid(one.ours, index))]
         print(f"answers of ours that lack something: {len(faults)}", *faults[:5])
         for word, one in found[: options.show]:

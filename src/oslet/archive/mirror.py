@@ -15,7 +15,10 @@ from oslet.formats.deb822 import paragraphs
 from oslet.model.source import Debian
 
 SUITES = frozenset(
-    "oldoldstable oldstable stable testing unstable experimental sid bullseye bookworm trixie forky duke".split()
+    (
+        *("oldoldstable", "oldstable", "stable", "testing", "unstable", "experimental", "sid"),
+        *("bullseye", "bookworm", "trixie", "forky", "duke"),
+    )
 )
 KEYRINGS = ("usr/share/keyrings/debian-archive-keyring.gpg", "usr/share/keyrings/debian-archive-keyring.pgp")
 _ONE_LINE = re.compile(r"deb\s+(?:\[(?P<options>[^\]]*)\]\s*)?(?P<uri>\S+)\s+(?P<suite>\S+)(?P<components>[^#]*)")

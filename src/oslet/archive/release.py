@@ -14,7 +14,7 @@ MAX_INDEX = 1 << 30
 """Bytes of the largest index that is read, packed or plain."""
 FUTURE = 86400.0
 """Seconds that an archive's clock may be ahead of ours."""
-MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _DATE = re.compile(r"\w{3}, +(\d{1,2}) (\w{3}) (\d{4}) (\d{1,2}):(\d\d):(\d\d) (?:UTC|GMT|\+0000|Z)")
 
 
@@ -58,7 +58,7 @@ def signed_text(data: bytes, keyring: bytes, *, where: str) -> str:
         raise IntegrityError(f"the keyring can't be read: {error}", where="source.keyring") from None
     try:
         result = verify(data, store=lambda ids: certs)
-        text = bytes(result.bytes).decode()
+        text = bytes(result.bytes or b"").decode()
     except Exception as error:
         said = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise IntegrityError(

@@ -25,7 +25,7 @@ class Transport(Protocol):
     def get(self, url: str, *, limit: int, offset: int = 0) -> Iterator[bytes]: ...
 
 
-class Missing(NetworkError):
+class Missing(NetworkError):  # noqa: N818 (a NetworkError by its parent)
     """The server answers, and has no such file."""
 
 
