@@ -32,7 +32,7 @@ from oslet.run import (
     wait,
 )  # fmt: skip
 from oslet.run.ids import mapping
-from oslet.run.monitor import Stdio
+from oslet.run.monitor import Stdio, readable
 from oslet.run.records import began
 from tests.run.conftest import SERVICE, Toy
 
@@ -170,10 +170,10 @@ def test_a_terminal(toy: Toy) -> None:
     try:
         stdio = Stdio(theirs, theirs, theirs)
         code = run(
-            toy.sealed("/bin/sh", "-c", "[ -t 0 ] && [ -t 1 ] && echo $TERM; exit 3"),
+            toy.sealed("/bin/sh", "-c", "[ -t 0 ] && [ -t 1 ] && echo $TERM; sleep 0.3; exit 3"),
             Arguments({}), Wish(tty=True, env=(("TERM", "vt100"),)), toy.tools, toy.places, stdio,
         )  # fmt: skip
-        assert (code, os.read(mine, 100).strip()) == (3, b"vt100")
+        assert code == 3 and readable(mine, 5) and os.read(mine, 100).strip() == b"vt100"
     finally:
         os.close(mine)
         os.close(theirs)

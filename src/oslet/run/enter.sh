@@ -40,7 +40,8 @@ fi
 mount -t overlay -o "$overlay" oslet "$place/root" 2>>"$folder/made" || fail "an overlay can't be mounted"
 cd /
 trap : INT TERM HUP QUIT USR1 USR2
-"$runtime" --root "$state" --log "$folder/runtime.log" --cgroup-manager=disabled run --bundle "$place" "$id"
+"$runtime" --root "$state" --log "$folder/runtime.log" --log-format json --cgroup-manager=disabled \
+    run --bundle "$place" "$id"
 code=$?
 echo "$code" >"$folder/exit"
 exit "$code"

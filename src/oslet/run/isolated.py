@@ -108,7 +108,7 @@ def _run(
             code = int((folder / records.EXIT).read_text())
         except (OSError, ValueError):
             raise monitor.failure(made) from None
-        if code and (folder / records.RUNTIME_LOG).exists() and (folder / records.RUNTIME_LOG).stat().st_size:
+        if code and monitor.complaints(folder / records.RUNTIME_LOG):
             raise monitor.failure(made)
         return code
     finally:

@@ -5,6 +5,7 @@ The user's Python process is never forked (23 ms at 500 MB, anchors/instances.md
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -158,8 +159,7 @@ def proceed(monitor: Monitor) -> None:
 def failure(monitor: Monitor) -> RunError:
     """Why there is no instance: what mount, the runtime or unshare said."""
     kill(monitor.pid)
-    for name in ("made", records.RUNTIME_LOG):
-        lines = _lines(monitor.folder / name)
+    for lines in (complaints(monitor.folder / records.RUNTIME_LOG), _lines(monitor.folder / "made")):
         if lines:
             return RunError(f"the instance can't be made: {lines[-1]}", where="; ".join(lines[:-1][-3:]))
     return RunError(
@@ -169,9 +169,19 @@ def failure(monitor: Monitor) -> RunError:
     )
 
 
-def _lines(path: Path) -> list[str]:
+def complaints(log: Path) -> list[str]:
+    """What the runtime said in its log. Only whole lines of its own: crun 1.8.1 now and then lets a terminal's output
+    slip in when the application ends at once."""
+    said = []
+    for line in _lines(log, 4000):
+        with suppress(ValueError, TypeError, KeyError):
+            said.append(str(json.loads(line)["msg"])[:300])
+    return said
+
+
+def _lines(path: Path, longest: int = 300) -> list[str]:
     try:
-        return [line[:300] for line in path.read_text("utf-8", "replace").splitlines() if line.strip()]
+        return [line[:longest] for line in path.read_text("utf-8", "replace").splitlines() if line.strip()]
     except OSError:
         return []
 

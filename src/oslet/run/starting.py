@@ -302,7 +302,7 @@ def _running(made: Monitor, status: Path) -> int:
         while not status.exists():
             # The runtime tells nobody when it is done, so its state is looked for; an end is told at once.
             if monitor.readable(watched, _LOOK):
-                if (made.folder / records.EXIT).exists() and not _said(made.folder / records.RUNTIME_LOG):
+                if (made.folder / records.EXIT).exists() and not monitor.complaints(made.folder / records.RUNTIME_LOG):
                     return 0
                 raise monitor.failure(made)
         return _first_process(made.pid)
@@ -317,13 +317,6 @@ def _logged(folder: Path) -> Stdio:
         (folder / name).touch()
         (folder / name).chmod(0o644)
     return Stdio(Path("/dev/null"), folder / records.STDOUT, folder / records.STDERR)
-
-
-def _said(log: Path) -> bool:
-    try:
-        return log.stat().st_size > 0
-    except OSError:
-        return False
 
 
 def _first_process(pid: int) -> int:
