@@ -41,7 +41,14 @@ def _candidate(place: int, text: str) -> Candidate:
     named = {f.partition(":")[0].lower().replace("-", "_"): f.partition(":")[2].strip() for f in fields}
     priority = int(named.pop("priority", "4"))
     return Candidate(
-        name, version or "1", place=place, priority=priority, size=1, sha256=name.ljust(64, "0"), path=name, **named  # type: ignore[arg-type]
+        name,
+        version or "1",
+        place=place,
+        priority=priority,
+        size=1,
+        sha256=name.ljust(64, "0"),
+        path=name,
+        **named,  # type: ignore[arg-type]
     )
 
 
@@ -82,7 +89,7 @@ def test_depends_and_pre_depends_and_who_brought_what() -> None:
         (["a; depends: b | c", "b", "c"], "a c", "a c"),  # …and what is named is chosen first
         (["a; depends: mta", "x; provides: mta", "mta"], "a", "a mta"),  # a real package before a provider
         (["a; depends: mta", "x; provides: mta", "y; provides: mta; priority: 2"], "a", "a y"),  # by priority
-        (["a; depends: mta", "y; provides: mta", "x; provides: mta"], "a", "a y"),  # then as first mentioned
+        (["a; depends: mta", "y; provides: mta", "x; provides: mta"], "a", "a x"),  # then the last one mentioned
         (["a; depends: v (>= 2)", "x; provides: v", "y; provides: v (= 2)"], "a", "a y"),  # versioned Provides
         (["a; depends: b", "b 1", "b 2"], "a", "a b=2"),  # the newest
         (["a; depends: b", "b 1", "b 2"], "a b=1", "a b"),  # unless pinned

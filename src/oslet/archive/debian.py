@@ -185,8 +185,11 @@ def _read_again(
             digests.append(_shelf(pocket, release, path, packed, plain, store, transport))
     if release.date > newest:
         store.remember("debian", _seen_key(pocket, keys), repr(release.date).encode())
+    before = _kept(pocket, source, arch, store, keys)
     kept = Kept(now, release.date, release.valid_until, tuple(digests))
     store.remember("debian", _kept_key(pocket, source, arch, keys), canonical(kept))
+    for old in set(before.packages if before else ()) - set(kept.packages):  # 40 MB each; whoever has it open keeps it
+        tables.file_of(store.root / "index", old).unlink(missing_ok=True)
     return kept
 
 

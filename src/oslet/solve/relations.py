@@ -71,7 +71,7 @@ class Candidate(NamedTuple):
     """One version of a package, as an index describes it; relation fields are texts, read when they are needed.
 
     ``archive`` and ``path`` say where its file is, ``size`` is in bytes. ``priority`` is 1 (required) to 5 (extra),
-    ``place`` is when the index first mentions the name.
+    ``place`` is when the index first mentions the name: among equal providers apt takes the one mentioned last.
     """
 
     name: str

@@ -181,9 +181,9 @@ class Search:
         return [*newest, *(c for c in older if c not in newest)]
 
     def _providers(self, relation: Relation) -> Iterator[Candidate]:
-        """Who provides it, in apt's order: essential ones, by priority, then as the index first mentions them."""
+        """Who provides it, in apt's order: essential ones, by priority, then the one that the index mentions last."""
         found = self._index.providers(relation.name)
-        for candidate in sorted(found, key=lambda c: (not c.essential, c.priority, c.place, c.name)):
+        for candidate in sorted(found, key=lambda c: (not c.essential, c.priority, -c.place, c.name)):
             if candidate.name != relation.name and any(_gives(p, relation) for p in relations(candidate.provides)):
                 yield candidate
 
