@@ -189,6 +189,8 @@ def _candidate(row: tuple[str | int, ...], archive: str, place: int) -> Candidat
 
 def _connect(file: Path) -> sqlite3.Connection:
     try:
-        return sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+        database = sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+        database.execute("PRAGMA mmap_size = 268435456")
+        return database
     except sqlite3.Error as error:
         raise IntegrityError(f"the cached index can't be read: {error}", where=str(file), hint="remove it") from None

@@ -7,7 +7,7 @@ which choices it rests on (conflict-directed backjumping), so a choice that has 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from oslet.errors import ResolveError
 from oslet.solve.explain import Clash, Dead
@@ -45,18 +45,14 @@ class Wanted(NamedTuple):
     relation: Relation
 
 
-_Options: TypeAlias = list[Candidate]
-
-
 class _Frame:
-    """One choice: what was to be found, what would do, how far it was tried, and what its failures rest on."""
+    """One choice: what was to be found, what would do and is yet untried, and what its failures so far rest on."""
 
-    __slots__ = ("failures", "goal", "options", "rests_on", "tried")
+    __slots__ = ("failures", "goal", "options", "rests_on")
 
-    def __init__(self, goal: Goal, options: _Options) -> None:
+    def __init__(self, goal: Goal, options: Iterator[Candidate]) -> None:
         self.goal = goal
         self.options = options
-        self.tried = 0
         self.rests_on = {goal.owner}
         self.failures: list[tuple[Candidate, Clash | Dead]] = []
 
@@ -137,9 +133,7 @@ class Search:
         """Choose the frame's first option that nothing chosen rules out; what is then to be done."""
         group, owner, rest = frame.goal
         assert group is not None
-        while frame.tried < len(frame.options):
-            candidate = frame.options[frame.tried]
-            frame.tried += 1
+        for candidate in frame.options:
             self._steps += 1
             if self._steps > MAX_STEPS or len(self.trail) > MAX_PACKAGES:
                 raise ResolveError(
@@ -165,20 +159,24 @@ class Search:
                 rest = Goal(group, number, rest)
         return rest
 
-    def _options(self, group: Group, owner: int) -> _Options:
-        """Everything that answers ``group``: newest versions in the order of the alternatives, then older versions."""
-        newest: dict[Candidate, None] = {}
-        older: dict[Candidate, None] = {}
-        for relation in group.choices:
-            if not self._our_arch(relation):
-                continue
-            for candidate in self._index.candidates(relation.name):
-                if self._is(candidate, relation):
-                    first = candidate is self._index.candidates(relation.name)[0]
-                    (newest if first else older)[candidate] = None
+    def _options(self, group: Group, owner: int) -> Iterator[Candidate]:
+        """Everything that answers ``group``: newest versions in the order of the alternatives, then older versions.
+
+        Made as it is asked for: most choices end with the first, and who provides a name is a search of its own.
+        """
+        seen: set[str] = set()
+        for relation in filter(self._our_arch, group.choices):
+            for candidate in self._index.candidates(relation.name)[:1]:
+                if candidate.name not in seen and self._is(candidate, relation):
+                    seen.add(candidate.name)
+                    yield candidate
             if owner != REQUEST:
-                newest.update(dict.fromkeys(self._providers(relation)))
-        return [*newest, *(c for c in older if c not in newest)]
+                for candidate in self._providers(relation):
+                    if candidate.name not in seen:
+                        seen.add(candidate.name)
+                        yield candidate
+        for relation in filter(self._our_arch, group.choices):
+            yield from (c for c in self._index.candidates(relation.name)[1:] if self._is(c, relation))
 
     def _providers(self, relation: Relation) -> Iterator[Candidate]:
         """Who provides it, in apt's order: essential ones, by priority, then the one that the index mentions last."""
