@@ -7,11 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from .conftest import Oslet
+from .conftest import ROOT, Oslet
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
@@ -28,13 +29,12 @@ main(sys.argv[1:])
 """The command line on a clock that runs 400 days ahead."""
 
 
-def build(
-    declaration: Path, home: Path, code: str, *, user: int | None = None, **environment: str
-) -> dict[str, object]:
-    """The image that ``oslet build`` makes in a store of its own; ``user`` runs it as that user id."""
-    drop = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if user else []
+def build(declaration: Path, home: Path, code: str, *, user: str = "", **environment: str) -> dict[str, object]:
+    """The image that ``oslet build`` makes in a store of its own; ``user`` runs it as that user."""
+    ordinary = [sys.executable, str(ROOT / "tests/ordinary.py"), user, sys.prefix, sys.base_prefix, str(ROOT), "--"]
+    become = ["unshare", "--mount", "--propagation", "private", *ordinary] if user else []
     done = subprocess.run(
-        [*drop, sys.executable, "-c", code, "build", str(declaration), "--json"],
+        [*become, sys.executable, "-c", code, "build", str(declaration), "--json"],
         env={**os.environ, "OSLET_HOME": str(home), "OSLET_DEBUG": "1", **environment},
         cwd="/",
         capture_output=True,
@@ -80,18 +80,20 @@ def test_an_image_does_not_depend_on_how_it_was_built(example: str, oslet: Oslet
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("example", ["hello", "flask"])
-def test_an_image_does_not_depend_on_who_built_it(example: str, oslet: Oslet, tmp_path: Path) -> None:
+def test_an_image_does_not_depend_on_who_built_it(example: str, oslet: Oslet) -> None:
     here = oslet.example(example)
     oslet("lock", str(here))
     first = oslet.json("build", str(here))
-    open_way = Path("/tmp") / f"oslet-other-{os.getpid()}"  # a person's home that pytest's folders, 0700, can't be
+    room = Path(tempfile.mkdtemp(prefix="oslet-other-", dir="/tmp"))  # another user can't enter pytest's folders
     try:
-        shutil.copytree(here.parent, open_way / "code")
-        (open_way / "home").mkdir()
-        for path in (open_way, *open_way.rglob("*")):
-            os.chown(path, 64999, 64999)
+        shutil.copytree(here.parent, room / "code")
+        oslet("vendor", str(here), str(room / "vendored"))
+        (room / "home").mkdir()
+        for path in (room, *room.rglob("*")):
+            shutil.chown(path, "nobody", "nogroup")
         code = "import sys; from oslet.cli.main import main; main(sys.argv[1:])"
-        second = build(open_way / "code" / here.name, open_way / "home", code, user=64999, HOME=str(open_way))
+        own = {"HOME": str(room), "TMPDIR": str(room), "OSLET_MIRROR": str(room / "vendored")}
+        second = build(room / "code" / here.name, room / "home", code, user="nobody", **own)
     finally:
-        shutil.rmtree(open_way, ignore_errors=True)
+        shutil.rmtree(room, ignore_errors=True)
     assert second["digest"] == first["digest"]

@@ -169,6 +169,7 @@ def test_what_uv_says_is_condensed_to_a_dozen_lines() -> None:
 def test_real_wheels_are_laid_down_as_uv_installs_them(store: Store, tmp_path: Path) -> None:
     """FastAPI, uvicorn, Flask and gunicorn with what they need, against ``uv pip install --target``."""
     import uv
+
     from oslet.archive.transport import HttpTransport
 
     asked = ["fastapi", "uvicorn[standard]", "flask", "gunicorn"]

@@ -19,8 +19,8 @@ PROVISIONED = {"crun": "usr/bin/crun", "slirp4netns": "usr/bin/slirp4netns"}
 
 
 def tools(store: Store, progress: Progress) -> Tools:
-    """The host's crun (else runc) and slirp4netns where it has them, else Debian's from the store."""
-    runtime = shutil.which("crun") or shutil.which("runc")
+    """The host's crun and slirp4netns where it has them, else Debian's from the store."""
+    runtime = shutil.which("crun")
     network = shutil.which("slirp4netns")
     return Tools(
         Path(runtime) if runtime else provision("crun", store, progress),
