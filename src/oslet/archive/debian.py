@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -101,6 +99,8 @@ def index(
     if len(wanted) == 1 or all(_still_fresh(p, source, arch, store, keys, now, refresh) for p in wanted):
         shelves = [shelf for pocket in wanted for shelf in one(pocket)]
     else:
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(len(wanted)) as pool:
             shelves = [shelf for part in pool.map(one, wanted) for shelf in part]
     return tables.Shelves(shelves)
@@ -292,6 +292,8 @@ def fetch(
     missing = sorted((p for p in packages if p.name not in paths), key=lambda p: -p.size)
     if not missing:
         return paths
+    from concurrent.futures import ThreadPoolExecutor
+
     found = mirror(source)
     archives = {name: found.archive(name) for name in {p.archive for p in missing}}
 
@@ -345,6 +347,8 @@ def vendor(
         written.append(target)
         if target.is_file() and target.stat().st_size == package.size and _sha256(target) == package.sha256:
             continue
+        import shutil
+
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = target.with_name(f".{target.name}.{os.getpid()}")

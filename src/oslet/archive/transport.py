@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from oslet.errors import IntegrityError, NetworkError
+
+if TYPE_CHECKING:  # 20 ms to import, which a look into a kept index need not pay
+    from http.client import HTTPConnection, HTTPResponse
 
 CHUNK = 1 << 18
 TIMEOUT = 30.0
@@ -51,6 +53,8 @@ class HttpTransport:
         )
 
     def _http(self, url: str, limit: int, offset: int) -> Iterator[bytes]:
+        from http.client import HTTPException
+
         done = 0
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -96,6 +100,8 @@ class HttpTransport:
         raise NetworkError(f"more than {REDIRECTS} redirects", where=url)
 
     def _positioned(self, response: HTTPResponse, url: str, offset: int) -> HTTPResponse:
+        from http.client import HTTPException
+
         if response.status == 200:
             left = offset  # a server without ranges starts over
             while left and (chunk := response.read(min(left, CHUNK))):
@@ -123,6 +129,7 @@ class HttpTransport:
 
     def _connection(self, parts: SplitResult) -> tuple[HTTPConnection, bool]:
         """This thread's connection to that server, and whether requests on it name the whole URL (an HTTP proxy)."""
+        from http.client import HTTPConnection, HTTPSConnection
         from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
         host, port = parts.hostname or "", parts.port
