@@ -13,12 +13,12 @@ from oslet.cli import options
 def command(gone: tuple[str, ...], as_json: bool) -> None:
     """The volumes that instances left: by their own name, or by the instance's."""
     from oslet.cli import render
-    from oslet.run.volumes import remove
+    from oslet.run.volumes import remove_volume
 
     with options.workspace() as workspace:
         data = workspace.places.data
         for name in gone:
-            remove(data, name)
+            remove_volume(data, name)
         found = sorted(path.name for path in data.iterdir()) if data.is_dir() else []
     if as_json:
         render.as_json(found)

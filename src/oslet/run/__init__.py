@@ -1,41 +1,57 @@
 """Instances: one image running with its arguments, made by a well-kept OCI runtime, with no daemon behind it.
 
 The sentences of a start stand in ``starting.launch``; what runs, in ``records``; ids, in ``ids``; what the OCI runtime
-is told, in ``config``; the shell that watches over one instance, in ``enter.sh``.
+is told, in ``config``; the shell that watches over one instance, in ``enter.sh``. The room's words are loaded when
+they are first used: a build asks for ids alone.
 """
 
-from oslet.run.entering import execute
-from oslet.run.foreground import run
-from oslet.run.health import await_healthy, healthy
-from oslet.run.limits import Limits
-from oslet.run.living import Line, Stats, inspect, logs, prune, remove, send, stats, stop, wait
-from oslet.run.records import find, instances
-from oslet.run.starting import Places, Sealed, Wish, start
-from oslet.run.tools import Tools
-from oslet.run.volumes import remove as remove_volume
+from __future__ import annotations
 
-__all__ = [
-    "Limits",
-    "Line",
-    "Places",
-    "Sealed",
-    "Stats",
-    "Tools",
-    "Wish",
-    "await_healthy",
-    "execute",
-    "find",
-    "healthy",
-    "inspect",
-    "instances",
-    "logs",
-    "prune",
-    "remove",
-    "remove_volume",
-    "run",
-    "send",
-    "start",
-    "stats",
-    "stop",
-    "wait",
-]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from oslet.run.entering import execute as execute
+    from oslet.run.foreground import run as run
+    from oslet.run.health import await_healthy as await_healthy
+    from oslet.run.health import healthy as healthy
+    from oslet.run.limits import Limits as Limits
+    from oslet.run.living import Line as Line
+    from oslet.run.living import Stats as Stats
+    from oslet.run.living import inspect as inspect
+    from oslet.run.living import logs as logs
+    from oslet.run.living import prune as prune
+    from oslet.run.living import remove as remove
+    from oslet.run.living import send as send
+    from oslet.run.living import stats as stats
+    from oslet.run.living import stop as stop
+    from oslet.run.living import wait as wait
+    from oslet.run.records import find as find
+    from oslet.run.records import instances as instances
+    from oslet.run.starting import Places as Places
+    from oslet.run.starting import Sealed as Sealed
+    from oslet.run.starting import Wish as Wish
+    from oslet.run.starting import start as start
+    from oslet.run.tools import Tools as Tools
+    from oslet.run.volumes import remove_volume as remove_volume
+
+_PLACES = {
+    "entering": "execute",
+    "foreground": "run",
+    "health": "await_healthy healthy",
+    "limits": "Limits",
+    "living": "Line Stats inspect logs prune remove send stats stop wait",
+    "records": "find instances",
+    "starting": "Places Sealed Wish start",
+    "tools": "Tools",
+    "volumes": "remove_volume",
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    for place, names in _PLACES.items():
+        if name in names.split():
+            module = import_module(f"{__name__}.{place}")
+            return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

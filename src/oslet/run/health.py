@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import socket
 import time
@@ -69,6 +68,8 @@ def _tcp(address: tuple[str, int]) -> bool:
 
 
 def _http(address: tuple[str, int], path: str) -> bool:
+    import http.client
+
     connection = http.client.HTTPConnection(*address, timeout=_ANSWER)
     try:
         connection.request("GET", path, headers={"Connection": "close"})

@@ -92,7 +92,7 @@ def _own(target: Path, uid: int, gid: int, mapping: ids.Mapping, owners: dict[st
         owners.setdefault(f"{outer[0]}:{outer[1]}", []).append(str(target))
 
 
-def remove(data: Path, name: str) -> None:
+def remove_volume(data: Path, name: str) -> None:
     """Remove a volume of ours, or all that an instance of that name kept. RunError if there is none.
 
     What belongs to subordinate ids can only be removed by root of a namespace that has them.
