@@ -91,19 +91,23 @@ def index(
     now = clock()
     wanted = pockets(source, found)
 
-    def one(pocket: Pocket) -> list[tables.Shelf]:
-        return _pocket(pocket, source, arch, store, transport, keys, now, refresh=refresh)
+    kept = [_kept(pocket, source, arch, store, keys) for pocket in wanted]
+
+    def one(pocket: Pocket, known: Kept | None) -> list[tables.Shelf]:
+        if known is None or refresh or not _fresh(known, now):
+            known = _renewed(pocket, source, arch, store, transport, keys, now, known, refresh=refresh)
+        return [tables.Shelf(pocket.archive, tables.file_of(store.root / "index", d)) for d in known.packages]
 
     if progress:
         progress(f"reading the indexes of {source.suite}", 0, len(wanted))
-    if len(wanted) == 1 or all(_still_fresh(p, source, arch, store, keys, now, refresh) for p in wanted):
-        shelves = [shelf for pocket in wanted for shelf in one(pocket)]
+    if not refresh and all(known and _fresh(known, now) for known in kept):
+        parts = [one(*each) for each in zip(wanted, kept)]
     else:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(len(wanted)) as pool:
-            shelves = [shelf for part in pool.map(one, wanted) for shelf in part]
-    return tables.Shelves(shelves)
+            parts = list(pool.map(one, wanted, kept))
+    return tables.Shelves([shelf for part in parts for shelf in part])
 
 
 def _kept_key(pocket: Pocket, source: Debian, arch: Arch, keys: bytes) -> str:
@@ -125,18 +129,11 @@ def _kept(pocket: Pocket, source: Debian, arch: Arch, store: Store, keys: bytes)
     return kept if all(tables.file_of(folder, d).exists() for d in kept.packages) else None
 
 
-def _still_fresh(
-    pocket: Pocket, source: Debian, arch: Arch, store: Store, keys: bytes, now: float, refresh: bool
-) -> bool:
-    kept = _kept(pocket, source, arch, store, keys)
-    return kept is not None and not refresh and _fresh(kept, now)
-
-
 def _fresh(kept: Kept, now: float) -> bool:
     return 0 <= now - kept.read < FRESH and not (kept.valid_until and now > kept.valid_until)
 
 
-def _pocket(
+def _renewed(
     pocket: Pocket,
     source: Debian,
     arch: Arch,
@@ -144,20 +141,18 @@ def _pocket(
     transport: Transport,
     keys: bytes,
     now: float,
+    kept: Kept | None,
     *,
     refresh: bool,
-) -> list[tables.Shelf]:
-    """One pocket's Packages files as sqlite: as kept, or read again."""
-    folder = store.root / "index"
-    kept = _kept(pocket, source, arch, store, keys)
-    if kept is None or refresh or not _fresh(kept, now):
-        try:
-            kept = _read_again(pocket, source, arch, store, transport, keys, now)
-        except NetworkError as error:
-            if kept is None or refresh or isinstance(error, Missing):
-                raise
-            check_age(kept.valid_until, now, where=_release_url(pocket))
-    return [tables.Shelf(pocket.archive, tables.file_of(folder, d)) for d in kept.packages]
+) -> Kept:
+    """One pocket read again; as it is kept, when no server answers, none was demanded, and its date allows it."""
+    try:
+        return _read_again(pocket, source, arch, store, transport, keys, now, kept)
+    except NetworkError as error:
+        if kept is None or refresh or isinstance(error, Missing):
+            raise
+        check_age(kept.valid_until, now, where=_release_url(pocket))
+        return kept
 
 
 def _release_url(pocket: Pocket) -> str:
@@ -165,7 +160,14 @@ def _release_url(pocket: Pocket) -> str:
 
 
 def _read_again(
-    pocket: Pocket, source: Debian, arch: Arch, store: Store, transport: Transport, keys: bytes, now: float
+    pocket: Pocket,
+    source: Debian,
+    arch: Arch,
+    store: Store,
+    transport: Transport,
+    keys: bytes,
+    now: float,
+    before: Kept | None,
 ) -> Kept:
     """Read and verify a pocket's InRelease, and its Packages files where their digests are new."""
     where = _release_url(pocket)
@@ -185,7 +187,6 @@ def _read_again(
             digests.append(_shelf(pocket, release, path, packed, plain, store, transport))
     if release.date > newest:
         store.remember("debian", _seen_key(pocket, keys), repr(release.date).encode())
-    before = _kept(pocket, source, arch, store, keys)
     kept = Kept(now, release.date, release.valid_until, tuple(digests))
     store.remember("debian", _kept_key(pocket, source, arch, keys), canonical(kept))
     for old in set(before.packages if before else ()) - set(kept.packages):  # 40 MB each; whoever has it open keeps it

@@ -155,9 +155,9 @@ def keyring(source: Debian, found: Mirror, *, root: Path = Path("/")) -> bytes:
 
 def _binary(path: Path) -> bytes:
     """A keyring's certificates, freed of ASCII armour so that files can be put one after another."""
-    from pysequoia import Cert
-
     data = path.read_bytes()
     if data[:1] != b"-":
         return data
+    from pysequoia import Cert
+
     return b"".join(bytes(cert) for cert in Cert.split_bytes(data))
