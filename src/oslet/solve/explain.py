@@ -69,13 +69,26 @@ def _sentences(dead: Dead, index: Index, suite: str, told: set[str], depth: int)
 
 
 def _clash(candidate: Candidate, clash: Clash) -> str:
+    new = f"{candidate.name} {candidate.version}"
     other = f"{clash.chosen.name} {clash.chosen.version}"
     if clash.word == "other version":
-        return f"{candidate.name} {candidate.version} can't stand beside {other}, which is chosen already"
+        return f"{new} can't stand beside {other}, which is chosen already"
     if clash.word.startswith("is "):
-        return f"{candidate.name} {candidate.version} {clash.word[3:-3]} with {clash.relation}, as which {other} counts"
-    verb = "conflicts with" if clash.word == "conflicts" else "breaks"
-    return f"{other} {verb} {clash.relation}, as which {candidate.name} {candidate.version} counts"
+        return f"{new} {_verb(clash.word[3:-3])} {_meant(clash.relation, clash.chosen)}"
+    return f"{other} {_verb(clash.word)} {_meant(clash.relation, candidate)}"
+
+
+def _verb(word: str) -> str:
+    return "conflicts with" if word == "conflicts" else "breaks"
+
+
+def _meant(relation: str, package: Candidate) -> str:
+    """The relation, and how ``package`` comes under it where that isn't plain."""
+    if relation == package.name:
+        return f"{package.name} {package.version}"
+    if relation.split(" ")[0] == package.name:
+        return f"{relation}, as {package.version} is"
+    return f"{relation}, which {package.name} {package.version} provides"
 
 
 def _absent(group: Group, index: Index, suite: str) -> str:
@@ -97,12 +110,18 @@ def _one_absent(relation: Relation, index: Index, suite: str) -> str:
 def _hint(dead: Dead, index: Index, suite: str) -> str:
     """For a name that the declaration gets wrong, what it may have meant."""
     name = dead.group.choices[0].name
+    if _clashes(dead):
+        return "these can't stand in one image: leave one of them out, or ask for other versions"
     if dead.chain or index.candidates(name):
-        return "" if dead.chain else "ask for a version that is there, or for none in particular"
+        return "" if dead.chain or dead.failures else "ask for a version that is there, or for none in particular"
     if providers := sorted({c.name for c in index.providers(name)}):
         return f"it is a virtual package: ask for one that provides it, as {' or '.join(providers[:5])}"
     near = nearest(name, index)
     return f"did you mean {' or '.join(near)}?" if near else f"look for its name in {suite}, or set another suite"
+
+
+def _clashes(dead: Dead) -> bool:
+    return any(isinstance(failure, Clash) or _clashes(failure) for _, failure in dead.failures)
 
 
 def nearest(name: str, index: Index) -> list[str]:
