@@ -183,6 +183,17 @@ def test_an_index_whose_packages_leave_the_archive(archive: FakeArchive, store: 
     assert "leaves the archive" in refused(IntegrityError, archive.source(), store)
 
 
+def test_a_kept_index_that_was_damaged(archive: FakeArchive, store: Store) -> None:
+    read(archive.source(), store).close()
+    (kept,) = (store.root / "index").iterdir()
+    data = kept.read_bytes()
+    for bad in (b"", data[: len(data) // 2], bytes(len(data)), data[:4096] + bytes(len(data) - 4096)):
+        kept.write_bytes(bad)
+        with pytest.raises(IntegrityError) as caught:
+            read(archive.source(), store).candidates("web")
+        assert caught.value.hint
+
+
 def test_a_package_that_is_not_the_locked_one(archive: FakeArchive, store: Store) -> None:
     packages = locked(archive.source(), store, "web")
     path = archive.folder / packages[0].path

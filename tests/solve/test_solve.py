@@ -175,6 +175,8 @@ def test_long_stories_are_cut() -> None:
 def test_what_is_no_relation() -> None:
     with pytest.raises(IntegrityError, match="no relation"):
         solved(World("a; depends: b (~ 1)"), "a")
+    with pytest.raises(IntegrityError, match="no version"):
+        solved(World("a; depends: b (= x:1)", "b"), "a")
 
 
 letters = st.sampled_from("abcdef")

@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from oslet.errors import IntegrityError
 from oslet.formats.deb822 import picker, stanzas
@@ -151,12 +151,15 @@ class Shelves:
             found: dict[tuple[str, str], Candidate] = {}
             place = None
             for shelf, (archive, database) in enumerate(self._open):
-                for row in database.execute(_SELECT + "WHERE name = ?", (name,)):
+                for row in _rows_of(database, _SELECT + "WHERE name = ?", name):
                     if place is None:  # apt numbers a name where the first index, in order, mentions it
                         place = int(row[6]) + shelf * MAX_PACKAGES * 8
                     candidate = _candidate(row, archive, place)
                     found.setdefault((candidate.version, candidate.arch), candidate)
-            newest = sorted(found.values(), key=lambda c: key(c.version), reverse=True)
+            try:
+                newest = sorted(found.values(), key=lambda c: key(c.version), reverse=True)
+            except ValueError as error:
+                raise IntegrityError(f"{name} has no proper version: {error}", where="the index") from None
             self._candidates[name] = tuple(newest)
         return self._candidates[name]
 
@@ -167,7 +170,7 @@ class Shelves:
                 query = (
                     "SELECT package.name FROM provide JOIN package ON package.rowid = package WHERE provide.name = ?"
                 )
-                names.update(dict.fromkeys(row[0] for row in database.execute(query, (name,))))
+                names.update(dict.fromkeys(row[0] for row in _rows_of(database, query, name)))
             newest = (self.candidates(provider)[0] for provider in names)
             self._providers[name] = tuple(c for c in newest if any(r.name == name for r in relations(c.provides)))
         return self._providers[name]
@@ -175,7 +178,7 @@ class Shelves:
     def names(self) -> list[str]:
         names: set[str] = set()
         for _, database in self._open:
-            names.update(row[0] for row in database.execute("SELECT name FROM package"))
+            names.update(str(row[0]) for row in _rows_of(database, "SELECT name FROM package"))
         return sorted(names)
 
     def close(self) -> None:
@@ -185,6 +188,14 @@ class Shelves:
 
 def _candidate(row: tuple[str | int, ...], archive: str, place: int) -> Candidate:
     return Candidate._make((*row[:4], bool(row[4]), row[5], place, *row[7:13], archive, *row[13:]))
+
+
+def _rows_of(database: sqlite3.Connection, query: str, *values: str) -> list[tuple[Any, ...]]:
+    try:
+        return database.execute(query, values).fetchall()
+    except sqlite3.Error as error:
+        file = database.execute("PRAGMA database_list").fetchone()[2]
+        raise IntegrityError(f"the kept index is damaged: {error}", where=file, hint="remove this file") from None
 
 
 def _connect(file: Path) -> sqlite3.Connection:

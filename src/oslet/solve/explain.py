@@ -120,8 +120,9 @@ def _hint(dead: Dead, index: Index, suite: str) -> str:
     return f"did you mean {' or '.join(near)}?" if near else f"look for its name in {suite}, or set another suite"
 
 
-def _clashes(dead: Dead) -> bool:
-    return any(isinstance(failure, Clash) or _clashes(failure) for _, failure in dead.failures)
+def _clashes(dead: Dead, depth: int = 0) -> bool:
+    told = dead.failures if depth < 100 else ()
+    return any(isinstance(failure, Clash) or _clashes(failure, depth + 1) for _, failure in told)
 
 
 def nearest(name: str, index: Index) -> list[str]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from oslet.errors import IntegrityError
-from oslet.solve.versions import MAX_VERSION
+from oslet.solve.versions import MAX_VERSION, key
 
 MAX_RELATIONS = 1 << 20
 """Characters of the longest relation field that is read."""
@@ -58,6 +58,11 @@ def _relation(text: str) -> Relation:
     match = _RELATION.fullmatch(text)
     if match is None or len(match["version"] or "") > MAX_VERSION:
         raise IntegrityError(f"{text[:60]!r} is no relation between packages", hint="see Debian Policy, chapter 7")
+    if match["version"]:
+        try:
+            key(match["version"])
+        except ValueError as error:
+            raise IntegrityError(f"{text[:60]!r} names no version: {error}") from None
     operator = match["operator"] or ""
     return Relation(match["name"], match["arch"] or "", _OLD.get(operator, operator), match["version"] or "")
 
