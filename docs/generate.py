@@ -6,13 +6,18 @@ from pathlib import Path
 
 import click
 
+from oslet.cli import build as build_verb
 from oslet.cli import exec as exec_verb
 from oslet.cli import run as run_verb
 from oslet.cli.verbs import VERBS, oslet
 from oslet.cli.words import Option
 from oslet.codec.reference import reference
 
-QUICK = {"run": (run_verb.USAGE, run_verb.OPTIONS), "exec": (exec_verb.USAGE, exec_verb.OPTIONS)}
+QUICK = {
+    "build": (build_verb.USAGE, build_verb.OPTIONS),
+    "run": (run_verb.USAGE, run_verb.OPTIONS),
+    "exec": (exec_verb.USAGE, exec_verb.OPTIONS),
+}
 
 
 def page() -> str:

@@ -31,7 +31,7 @@ SITE = f"/usr/local/lib/python{PYTHON}/dist-packages"
 
 
 class Outside:
-    """A sandbox that is none: the host's Python, with ``rootfs`` before every path that it opens."""
+    """A sandbox that is none: the host's Python."""
 
     def __init__(self, *prefix: str, before: str = "") -> None:
         self.prefix = prefix
@@ -48,8 +48,7 @@ class Outside:
         timeout: float = 300,
     ) -> Captured:
         self.runs += 1
-        root = f"import os; real = os.open; os.open = lambda p, *a: real({os.fsencode(rootfs)!r} + p, *a)\n"
-        words = [*self.prefix, sys.executable, *command[1:-1], root + self.before + command[-1]]
+        words = [*self.prefix, sys.executable, *command[1:-1], self.before + command[-1]]
         done = subprocess.run(words, input=stdin, capture_output=True, timeout=timeout)
         return Captured(done.returncode, done.stdout, done.stderr)
 

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import stat
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from oslet.build.accounts import Users
 from oslet.build.files import Files
 from oslet.build.sandbox import Sandbox
 from oslet.errors import BuildError
+from oslet.formats.tar import Limits, Member, read
 from oslet.model.oslet import Rule
+from oslet.model.tree import Entry
+from oslet.store.contents import permissions
+from oslet.store.trees import folder_mode
 
 _SHELL = (
     'export DPKG_MAINTSCRIPT_PACKAGE="$1" DPKG_MAINTSCRIPT_NAME="$2" DPKG_ROOT="" DEBIAN_FRONTEND=noninteractive; '
     'export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8; shift 2; exec "$@"'
 )
 _FOLDER = "/.oslet"
+_INSTANCE = (_FOLDER, "/tmp", "/run", "/proc", "/sys", "/dev")
+_WHITEOUT = ".wh."
+_OPAQUE = ".wh..wh..opq"
+_ORIGIN = "made:scripts"
+_LIMITS = Limits(members=100_000, size=1 << 30)
 
 
 def apply_rule(files: Files, users: Users, package: str, rule: Rule) -> None:
     """Make what a rule says, in a script's stead. Raises BuildError for a user or mode that isn't one."""
     reason = f"the declaration's rule for {package}'s scripts"
-    origin = "made:scripts"
     for text in rule.users:
         name, group, home = (*text.split(":"), "", "")[:3]
         users.add_user(name, reason, group=group or name, home=home or "/nonexistent")
@@ -35,11 +40,11 @@ def apply_rule(files: Files, users: Users, package: str, rule: Rule) -> None:
         if uid is None or gid is None:
             raise BuildError(f"no such user or group: {user}:{group}", where=f"[scripts] {package}: {text}")
         files.mkdir(path, mode=_bits(mode or "755", f"[scripts] {package}: {text}"), uid=uid, gid=gid,
-                    origin=origin, reason=reason)  # fmt: skip
+                    origin=_ORIGIN, reason=reason)  # fmt: skip
     for path, target in sorted(rule.links.items()):
-        files.link(path, target, origin=origin, reason=reason)
+        files.link(path, target, origin=_ORIGIN, reason=reason)
     for path, content in sorted(rule.files.items()):
-        files.put(path, content.encode(), origin=origin, reason=reason)
+        files.put(path, content.encode(), origin=_ORIGIN, reason=reason)
 
 
 def _bits(text: str, where: str) -> int:
@@ -51,68 +56,73 @@ def _bits(text: str, where: str) -> int:
 def run_script(files: Files, sandbox: Sandbox | None, package: str, script: str, text: str) -> None:
     """Run one script in an isolated instance of the tree so far, and merge what it changed.
 
-    Ownership that the script gives is lost but for root's (the sandbox has one uid); say it in a rule.
+    A tree on disk belongs to root throughout, so a script that gives another's file to root changes nothing; say
+    that in a rule.
     """
+    where = f"[scripts] {package}"
     if sandbox is None:
-        raise BuildError(f"{package}'s {script} can't be run here: there is no sandbox", where=f"[scripts] {package}")
+        raise BuildError(f"{package}'s {script} can't be run here: there is no sandbox", where=where)
     path = f"{_FOLDER}/{script}"
     args = ["install"] if script == "preinst" else ["configure", ""]
     trial = Files(files.store, files)
     trial.put(path, text.encode(), mode=0o755, origin="made:scripts", reason="runs while building")
     rootfs = files.store.lay_down(trial.tree())
-    changes = Path(tempfile.mkdtemp(prefix="oslet-script-"))
-    try:
-        ended = sandbox(rootfs, ["/bin/sh", "-c", _SHELL, "sh", package, script, path, *args], changes=changes)
+    with tempfile.TemporaryDirectory(prefix="oslet-script-") as folder:
+        changes = Path(folder) / "changes.tar"
+        try:
+            ended = sandbox(rootfs, ["/bin/sh", "-c", _SHELL, "sh", package, script, path, *args], changes=changes)
+        except BuildError as error:
+            raise BuildError(f"{package}'s {script} can't be run: {error.what}", where=where, hint=error.hint) from None
         if ended.code:
             tail = ended.stderr.decode("utf-8", "replace").strip().splitlines()[-5:]
             raise BuildError(
                 f"{package}'s {script} ended with status {ended.code}"
                 + "".join(f"\n    {line[:110]}" for line in tail),
-                where=f"[scripts] {package}",
+                where=where,
                 hint="it ran without network, as root of its own user namespace",
             )
-        _merge(files, changes, f"{package}'s {script} made it, run in isolation as the declaration asks")
-    finally:
-        shutil.rmtree(changes, ignore_errors=True)
+        with changes.open("rb") as layer:
+            _merge(files, layer, f"{package}'s {script} made it, run in isolation as the declaration asks", where)
 
 
-def _merge(files: Files, changes: Path, reason: str) -> None:
-    """An overlay's upper folder into the tree (kernel, filesystems/overlayfs: whiteouts are 0:0 devices)."""
-    for path, place, info in _walk(changes, ""):
-        if path.startswith((f"{_FOLDER}/", "/tmp/", "/run/", "/proc/", "/sys/", "/dev/")) or path in (_FOLDER, "/tmp"):
+def _merge(files: Files, layer: IO[bytes], reason: str, where: str) -> None:
+    """A layer's tar into the tree (OCI image-spec, layer.md: ``.wh.NAME`` removes, ``.wh..wh..opq`` empties)."""
+    for member, chunks in read(layer, where=where, limits=_LIMITS):
+        folder, _, name = member.path.rpartition("/")
+        if _passing(member.path):
             continue
-        old = files.get(path)
-        uid, gid = (old.uid, old.gid) if old is not None else (0, 0)
-        if stat.S_ISDIR(info.st_mode):
-            if _opaque(place):
-                files.remove(path, reason)
-            if old is None or old.kind != "dir" or old.mode != stat.S_IMODE(info.st_mode):
-                files.mkdir(
-                    path, mode=stat.S_IMODE(info.st_mode), uid=uid, gid=gid, origin="made:scripts", reason=reason
-                )
-        elif stat.S_ISLNK(info.st_mode):
-            files.link(path, str(place.readlink()), origin="made:scripts", reason=reason)
-        elif stat.S_ISREG(info.st_mode):
-            files.put(path, place.read_bytes(), mode=stat.S_IMODE(info.st_mode), uid=uid, gid=gid,
-                      origin="made:scripts", reason=reason)  # fmt: skip
-        elif stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
-            files.remove(path, reason)
-
-
-def _walk(folder: Path, at: str) -> Iterator[tuple[str, Path, os.stat_result]]:
-    for name in sorted(os.listdir(folder)):  # noqa: PTH208 (names, not paths)
-        place = folder / name
-        info = place.lstat()
-        yield f"{at}/{name}", place, info
-        if stat.S_ISDIR(info.st_mode):
-            yield from _walk(place, f"{at}/{name}")
-
-
-def _opaque(place: Path) -> bool:
-    for name in ("user.overlay.opaque", "trusted.overlay.opaque"):
-        try:
-            if os.getxattr(place, name) == b"y":
-                return True
-        except OSError:
+        if name == _OPAQUE:
+            for child in files.names(folder):
+                files.remove(f"{folder}/{child}", reason)
             continue
-    return False
+        if name.startswith(_WHITEOUT):
+            files.remove(f"{folder}/{name.removeprefix(_WHITEOUT)}", reason)
+            continue
+        old = files.get(member.path)
+        if old is not None and old.kind == "dir" and member.kind != "dir":
+            files.remove(member.path, reason)
+        mode, uid, gid = _facts(member, old)
+        if member.kind == "dir":
+            if old is None or (old.kind, old.mode, old.uid, old.gid) != ("dir", mode, uid, gid):
+                files.mkdir(member.path, mode=mode, uid=uid, gid=gid, origin=_ORIGIN, reason=reason)
+        elif member.kind == "link":
+            files.link(member.path, member.target, origin=_ORIGIN, reason=reason)
+        else:
+            data = b"".join(chunks)
+            files.put(member.path, data, mode=mode, uid=uid, gid=gid, origin=_ORIGIN, reason=reason)
+
+
+def _facts(member: Member, old: Entry | None) -> tuple[int, int, int]:
+    """Mode, uid and gid: the member's, but for what the tree on disk didn't show of the old entry's, and so can't
+    have been changed."""
+    if old is None or old.kind != member.kind:
+        return member.mode, member.uid, member.gid
+    shown = folder_mode(old.mode) if old.kind == "dir" else permissions(old.mode)
+    mode = old.mode if member.mode == shown else member.mode
+    uid, gid = (old.uid, old.gid) if (member.uid, member.gid) == (0, 0) else (member.uid, member.gid)
+    return mode, uid, gid
+
+
+def _passing(path: str) -> bool:
+    """Whether it is ours, or the instance's own while it runs."""
+    return path.startswith(tuple(f"{folder}/" for folder in _INSTANCE)) or path in _INSTANCE

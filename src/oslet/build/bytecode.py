@@ -37,6 +37,7 @@ HEADER = 16
 """Bytes before the code: magic, flags, the source's hash (PEP 552)."""
 UNCHECKED_HASH = b"\x01\x00\x00\x00"
 MAX_PATH = 4096
+MAX_SOURCE = 64 << 20
 TIMEOUT = 600
 BATCH = 32
 """Sources compiled in one process; part of what byte code depends on (``compiler.py`` says why)."""
@@ -73,8 +74,8 @@ def compile_bytecode(
     """Add the byte code of every module that ``python`` (``3.13``) would import from ``files``, and of its own files.
 
     ``interpreter_digest`` is of the package that holds the interpreter: with a source's digest and path it is all that
-    byte code depends on, and what the store remembers it under. ``rootfs`` lays the tree down; it is called, and the
-    sandbox started, only when something has to be compiled. Raises BuildError when the interpreter doesn't answer.
+    byte code depends on, and what the store remembers it under. ``rootfs`` lays down a tree with that Python; it is
+    called, and the sandbox started, only when something has to be compiled. Raises BuildError when it doesn't answer.
     A source that Python can't compile (a template, a module for another version) is left as it is.
     """
     key = digest((interpreter_digest, python, BATCH, hashlib.sha256(_compiler().encode()).hexdigest()))
@@ -114,7 +115,11 @@ def _sources(files: Files, python: str) -> list[Source]:
         if entry.kind == "dir" or not entry.path.endswith(".py") or not (own or entry.path.startswith(places)):
             continue
         here = cached(entry.path, python)
-        if len(entry.path) > MAX_PATH or (not own and here in files and _fresh(files, entry, here)):
+        if (
+            len(entry.path) > MAX_PATH
+            or entry.size > MAX_SOURCE
+            or (not own and here in files and _fresh(files, entry, here))
+        ):
             continue
         source = files.at(entry.path)
         if source is not None and source.kind == "file":
@@ -145,7 +150,7 @@ def _compile(
     interpreter = f"/usr/bin/python{python}"
     # pycache_prefix: the compiler itself starts from sources alone, as it did in the first build (see compiler.py)
     flags = ["-I", "-S", "-B", "-W", "ignore", "-X", "utf8", "-X", "pycache_prefix=/dev/null/none"]
-    stdin = b"".join(_number(len(batch)) + b"".join(map(_task, batch)) for batch in batches)
+    stdin = b"".join(_number(len(batch)) + b"".join(_task(s, store) for s in batch) for batch in batches)
     done = sandbox(rootfs, [interpreter, *flags, "-c", _compiler()], stdin=stdin, timeout=TIMEOUT)
     if done.code:
         last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-3:]
@@ -165,9 +170,8 @@ def _code(store: Store, source: Source, failed: bool, data: bytes) -> Code:
     return Code(source.path, store.put(data, 0o644), len(data))
 
 
-def _task(source: Source) -> bytes:
-    path = source.path.encode()
-    return _number(len(path)) + path
+def _task(source: Source, store: Store) -> bytes:
+    return b"".join(_number(len(part)) + part for part in (source.path.encode(), store.read(source.digest)))
 
 
 def _number(value: int) -> bytes:

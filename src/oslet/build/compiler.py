@@ -1,4 +1,4 @@
-"""Runs inside the image, on its own Python, and imports nothing of oslet: sources' paths in, byte code out.
+"""Runs inside the image, on its own Python, and imports nothing of oslet: sources with their paths in, byte code out.
 
 It is handed over as text (``python3 -c``). ``bytecode.py`` describes both streams. Each batch is compiled in a child
 of its own, forked from this process in its first state, because what CPython's marshal writes depends on what was
@@ -37,50 +37,54 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def batches(data: bytes) -> list[list[tuple[int, bytes]]]:
-    """The batches of (index, path) that ``data`` spells."""
-    found: list[list[tuple[int, bytes]]] = []
+def batches(data: memoryview) -> list[list[tuple[int, memoryview, memoryview]]]:
+    """The batches of (index, path, source) that ``data`` spells."""
+    found: list[list[tuple[int, memoryview, memoryview]]] = []
     at = index = 0
+
+    def take() -> memoryview:
+        nonlocal at
+        start = at + 4
+        at = start + int.from_bytes(data[at:start], "little")
+        return data[start:at]
+
     while at < len(data):
         count = int.from_bytes(data[at : at + 4], "little")
         at += 4
         found.append([])
         for _ in range(count):
-            size = int.from_bytes(data[at : at + 4], "little")
-            found[-1].append((index, data[at + 4 : at + 4 + size]))
-            at += 4 + size
+            found[-1].append((index, take(), take()))
             index += 1
     return found
 
 
-def compiled(path: bytes) -> bytes:
-    """The .pyc of the source at ``path`` (bytes): unchecked hash (PEP 552), so that no time stamp takes part."""
-    descriptor = os.open(path, os.O_RDONLY)
-    source = read_all(descriptor)
+def compiled(path: memoryview, view: memoryview) -> bytes:
+    """The .pyc of a source that stands at ``path``: unchecked hash (PEP 552), so that no time stamp takes part."""
+    source = bytes(view)
     if len(source) > MAX_SOURCE:
         raise ValueError("too large to compile")
-    code = compile(source, os.fsdecode(path), "exec", 0, True, 0)
+    code = compile(source, os.fsdecode(bytes(path)), "exec", 0, True, 0)
     key = int.from_bytes(external.MAGIC_NUMBER, "little")
     return bytes(external._code_to_hash_pyc(code, _imp.source_hash(key, source), False))  # type: ignore[attr-defined]
 
 
-def answer(index: int, path: bytes) -> bytes:
+def answer(index: int, path: memoryview, source: memoryview) -> bytes:
     try:
-        data = b"\0" + compiled(path)
+        data = b"\0" + compiled(path, source)
     except Exception as error:
         data = b"\1" + f"{type(error).__name__}: {error}".encode("utf-8", "replace")[:1000]
     return number(index) + number(len(data)) + data
 
 
-def start(batch: list[tuple[int, bytes]]) -> tuple[int, int]:
+def start(batch: list[tuple[int, memoryview, memoryview]]) -> tuple[int, int]:
     """A child that compiles ``batch``: its process id, and where its answers are read."""
     reader, writer = os.pipe()
     child = os.fork()
     if child:
         os.close(writer)
         return child, reader
-    for index, path in batch:
-        write_all(writer, answer(index, path))
+    for index, path, source in batch:
+        write_all(writer, answer(index, path, source))
     os._exit(0)
 
 
@@ -97,11 +101,11 @@ def whole(data: bytearray) -> tuple[int, int]:
 
 def main() -> None:
     sys.dont_write_bytecode = True
-    todo = batches(read_all(0))[::-1]
+    todo = batches(memoryview(read_all(0)))[::-1]
     gc.disable()
     gc.freeze()
     width = max(1, len(os.sched_getaffinity(0)))
-    running: dict[int, tuple[int, list[tuple[int, bytes]], bytearray]] = {}
+    running: dict[int, tuple[int, list[tuple[int, memoryview, memoryview]], bytearray]] = {}
     poll = select.poll()
     while todo or running:
         while todo and len(running) < width:

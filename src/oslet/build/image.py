@@ -10,21 +10,18 @@ import msgspec
 
 from oslet.bind import is_rendered
 from oslet.build.bytecode import compile_bytecode
-from oslet.build.debian import synthesise
 from oslet.build.files import Files
 from oslet.build.ldconfig import linker_cache
-from oslet.build.merge import merge
 from oslet.build.place import Placement, place
 from oslet.build.sandbox import Sandbox
 from oslet.build.users import user_ids
 from oslet.codec import digest
 from oslet.model.image import Built, Image
-from oslet.model.lock import Lock, Package
+from oslet.model.lock import Lock
 from oslet.model.oslet import Oslet, Start
 from oslet.model.plan import Place, Plan
 from oslet.model.tree import Contents, Tree
 from oslet.store import Store
-from oslet.trim import trim
 
 Fetched: TypeAlias = Callable[[], Sequence[Contents]]
 """Fetches and unpacks the lock's packages and wheels; called only when the store doesn't know the result."""
@@ -42,33 +39,40 @@ def build(
     edition: str = "",
 ) -> Built:
     """Build ``plan``. ``edition`` distinguishes oslet's own code, so that a changed one doesn't answer from memory."""
-    base = _base(lock, plan, contents, store, sandbox, edition)
+    base, bare = _base(lock, plan, contents, store, sandbox, edition)
     files = Files(store, base.entries, base.dropped)
     place(files, placements, store)
     if any(".so" in entry.path for p in placements for entry in p.entries):
         linker_cache(files)
-    _compile(files, lock, store, sandbox)
+    _compile(files, lock, store, sandbox, lambda: store.laid_down(bare) or store.lay_down(base))
     return seal(oslet, lock, plan, files, store)
 
 
-def _base(lock: Lock, plan: Plan, contents: Fetched, store: Store, sandbox: Sandbox, edition: str) -> Tree:
-    """The tree of the packages alone, which a change of the application's own files leaves as it was."""
+def _base(lock: Lock, plan: Plan, contents: Fetched, store: Store, sandbox: Sandbox, edition: str) -> tuple[Tree, str]:
+    """The tree of the packages alone, which a change of the application's own files leaves as it was.
+
+    With it the digest of the tree before byte code, which is on disk already for the Python in it to run from.
+    """
     key = digest((_without_own_files(plan), edition))
     if known := store.recall("base", key):
-        return store.load(known.decode(), Tree)
+        tree, bare = known.decode().split()
+        return store.load(tree, Tree), bare
+    from oslet.build.debian import synthesise
+    from oslet.build.merge import merge
+    from oslet.trim import trim
+
     packages = contents()
-    tree = trim(merge(packages, lock), lock, plan.policy)
-    files = Files(store, tree.entries, tree.dropped)
+    cut = trim(merge(packages, lock), lock, plan.policy)
+    files = Files(store, cut.entries, cut.dropped)
     by_name = {c.origin: c for c in packages}
-    pairs: list[tuple[Package, Contents]] = [(p, by_name[p.name]) for p in lock.packages]
-    synthesise(
-        files, pairs, plan.policy, plan.start, sandbox=sandbox, name=plan.name, suite=plan.suite
-    )
+    pairs = [(p, by_name[p.name]) for p in lock.packages]
+    synthesise(files, pairs, plan.policy, plan.start, sandbox=sandbox, name=plan.name, suite=plan.suite)
     linker_cache(files)
-    _compile(files, lock, store, sandbox)
+    before = files.tree()
+    _compile(files, lock, store, sandbox, lambda: store.lay_down(before))
     sealed = files.tree()
-    store.remember("base", key, store.save(sealed).encode())
-    return sealed
+    store.remember("base", key, f"{store.save(sealed)} {digest(before)}".encode())
+    return sealed, digest(before)
 
 
 def _without_own_files(plan: Plan) -> Plan:
@@ -76,19 +80,14 @@ def _without_own_files(plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, steps=steps, start=Start(user=plan.start.user), params=(), rendered=())
 
 
-def _compile(files: Files, lock: Lock, store: Store, sandbox: Sandbox) -> None:
+def _compile(files: Files, lock: Lock, store: Store, sandbox: Sandbox, rootfs: Callable[[], Path]) -> None:
     interpreter = next((p for p in lock.packages if p.name == f"python{lock.python}-minimal"), None)
-    if interpreter is None:
-        return
-
-    def rootfs() -> Path:
-        return store.lay_down(files.tree())
-
-    compile_bytecode(files, lock.python, interpreter.sha256, sandbox, rootfs, store)
+    if interpreter:
+        compile_bytecode(files, lock.python, interpreter.sha256, sandbox, rootfs, store)
 
 
 def seal(oslet: Oslet, lock: Lock, plan: Plan, files: Files, store: Store) -> Built:
-    """The tree as a value and on disk, and the image that names it."""
+    """The tree as a value, and the image that names it; the first start lays it down."""
     tree = files.tree()
     uid, gid = user_ids(files, plan.start.user)
     image = Image(
@@ -105,5 +104,4 @@ def seal(oslet: Oslet, lock: Lock, plan: Plan, files: Files, store: Store) -> Bu
         uid=uid,
         gid=gid,
     )
-    store.lay_down(tree)
     return Built(store.seal(image), image)

@@ -22,7 +22,8 @@ class Sandbox(Protocol):
     """Runs one command in ``rootfs`` and waits for it.
 
     The command sees no network, is uid 0 of its own user namespace, and can't write to the root: unless ``changes``
-    is given, an empty folder that receives the overlay's upper layer. ``timeout`` is in seconds.
+    is given, a file to be, which receives what it changed as an OCI layer's tar (image-spec, layer.md): owners as the
+    command saw them, ``.wh.NAME`` for what it removed. ``timeout`` is in seconds.
     Raises BuildError when the sandbox itself can't be made, or the command outlives ``timeout``.
     """
 

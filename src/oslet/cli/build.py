@@ -1,38 +1,38 @@
-"""``oslet build``."""
+"""``oslet build``: read as ``run`` is, since a look-up should cost no more than it must."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import click
+from oslet.cli.words import Option, help_lines, pair, read
 
-from oslet.cli import options
+OPTIONS = (
+    Option("set", "s", "NAME=VALUE", "a build-time param's value", many=True),
+    Option("json", "", "", "print the image as JSON"),
+    Option("help", "h", "", "this help"),
+)
+USAGE = "Usage: oslet build [OPTIONS] FILE"
 
 
-@click.command("build")
-@options.file
-@click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A build-time param's value.")
-@options.as_json
-def command(file: Path, given: tuple[str, ...], as_json: bool) -> None:
+def quick(words: Sequence[str]) -> int:
     """Build an image and print its digest; a second run is a look-up."""
+    found = read(words, OPTIONS)
+    if "help" in found.options or len(found.rest) != 1:
+        about = "Build an image and print its digest; a second run is a look-up."
+        print("\n".join([USAGE, "", about, "", *help_lines(OPTIONS)]))
+        return 0 if "help" in found.options else 2
     from oslet.cli import render
-    from oslet.workspace import Declared
+    from oslet.workspace import Declared, Workspace
 
-    with options.workspace() as workspace:
-        built = workspace.build(Declared.read(file, options.pairs(given)))
+    given = dict(pair(word, "=", "--set") for word in found.options.get("set", []))
+    with render.progress() as listen:
+        built = Workspace(progress=listen).build(Declared.read(Path(found.rest[0]), given))
     image = built.image
-    if as_json:
-        render.as_json(
-            {
-                "digest": built.digest,
-                "name": image.name,
-                "arch": image.arch,
-                "size": image.size,
-                "files": image.files,
-                "plan": image.plan,
-                "tree": image.tree,
-            }
-        )
-        return
+    if "json" in found.options:
+        facts = ("name", "arch", "size", "files", "plan", "tree")
+        render.as_json({"digest": built.digest, **{name: getattr(image, name) for name in facts}})
+        return 0
     render.talk(f"{image.name}: {image.files} files, {render.size(image.size)}")
     render.data(built.digest)
+    return 0

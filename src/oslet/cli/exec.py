@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from oslet.cli.words import Option, help_lines, read
+from oslet.cli.words import Option, help_lines, pair, read
 
 OPTIONS = (
     Option("tty", "t", "", "give it a terminal"),
@@ -23,7 +23,6 @@ def quick(words: Sequence[str]) -> int:
     if "help" in found.options or len(found.rest) < 2:
         print("\n".join([USAGE, "", "Run a command inside an instance.", "", *help_lines(OPTIONS)]))
         return 0 if "help" in found.options else 2
-    from oslet.cli.run import pair
     from oslet.run import execute
     from oslet.workspace import Workspace
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-QUICK = ("run", "exec")
-"""Verbs that start processes: they read their own arguments, since click and rich would cost more than the start."""
+QUICK = ("run", "exec", "build")
+"""Verbs that read their own words: click would cost more than a start or a look-up does."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:

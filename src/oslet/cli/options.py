@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
 
-def _targets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def targets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of images, and declarations' files by the shell."""
     from oslet.workspace import Workspace
 
@@ -32,7 +32,7 @@ def _instances(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
 
 
 file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-target = click.argument("target", shell_complete=_targets)
+target = click.argument("target", shell_complete=targets)
 instance = click.argument("instance", shell_complete=_instances)
 instances = click.argument("instances", nargs=-1, required=True, shell_complete=_instances)
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from oslet.cli.words import Option, Read, help_lines, read, secret_values
+from oslet.cli.words import Option, Read, help_lines, pair, read, secret_values
 from oslet.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -116,10 +116,3 @@ def _wish(options: dict[str, list[str]], command: Sequence[str]) -> Wish:
         tty="tty" in options and sys.stdin.isatty(),
         remove="rm" in options,
     )
-
-
-def pair(word: str, sign: str, where: str, *, reverse: bool = False) -> tuple[str, str]:
-    left, found, right = word.rpartition(sign) if reverse else word.partition(sign)
-    if not found or not left or (reverse and not right):
-        raise DeclarationError(f"{word!r} is not {'WHAT:PATH' if reverse else 'NAME=VALUE'}", where=where)
-    return (right, left) if reverse else (left, right)

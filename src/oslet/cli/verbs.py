@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 from oslet.cli.main import QUICK
+from oslet.cli.options import targets
 
 VERBS = {
     "check": "Every fault of a declaration at once; no network.",
@@ -46,7 +47,8 @@ class Verbs(click.Group):
         if cmd_name not in VERBS:
             return None
         if cmd_name in QUICK:
-            return click.Command(cmd_name, help=VERBS[cmd_name], add_help_option=False)
+            target = click.Argument(["target"], shell_complete=targets)
+            return click.Command(cmd_name, params=[target], help=VERBS[cmd_name], add_help_option=False)
         command = import_module(f"oslet.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command

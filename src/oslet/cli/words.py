@@ -92,6 +92,14 @@ def _unknown(name: str, known: Sequence[str], has_params: bool) -> DeclarationEr
     return DeclarationError("no such option", where=name, hint=hint)
 
 
+def pair(word: str, sign: str, where: str, *, reverse: bool = False) -> tuple[str, str]:
+    """``NAME=VALUE`` as a pair, or ``WHAT:PATH`` as (path, what) with ``reverse``."""
+    left, found, right = word.rpartition(sign) if reverse else word.partition(sign)
+    if not found or not left or (reverse and not right):
+        raise DeclarationError(f"{word!r} is not {'WHAT:PATH' if reverse else 'NAME=VALUE'}", where=where)
+    return (right, left) if reverse else (left, right)
+
+
 def help_lines(own: Sequence[Option], params: Sequence[Param] = ()) -> list[str]:
     """The options, and the image's params with their types and defaults, for people."""
     rows = [(f"{f'-{o.short}, ' if o.short else '    '}--{o.name} {o.value}".rstrip(), o.help) for o in own]

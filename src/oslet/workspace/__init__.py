@@ -13,7 +13,7 @@ from oslet.errors import DeclarationError, RunError
 from oslet.model.image import Built, Image
 from oslet.model.lock import Arch, Lock
 from oslet.model.plan import Plan
-from oslet.model.tree import Tree
+from oslet.model.tree import Contents, Tree
 from oslet.store import Store, home
 from oslet.workspace.declared import Declared
 
@@ -126,16 +126,21 @@ class Workspace:
     def _build(self, declared: Declared, planned: Planned) -> Built:
         from oslet.build.image import build
         from oslet.workspace.edition import edition
-        from oslet.workspace.resolving import contents
 
         lock = planned.lock
+
+        def fetched() -> Sequence[Contents]:
+            from oslet.workspace.resolving import contents
+
+            return contents(lock, declared.oslet.source, self.store, self.progress)
+
         with self.store.writing():
             return build(
                 declared.oslet,
                 lock,
                 planned.plan,
                 planned.placements,
-                lambda: contents(lock, declared.oslet.source, self.store, self.progress),
+                fetched,
                 self.store,
                 self.sandbox,
                 edition=edition(),

@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from oslet.archive import debian, pypi
+from oslet.archive import debian
 from oslet.archive.transport import HttpTransport
-from oslet.build.wheels import lay_wheels
 from oslet.errors import ResolveError
 from oslet.model.lock import Arch, Lock, Package, Wheel
 from oslet.model.oslet import Wants
@@ -20,7 +19,6 @@ from oslet.model.tree import Contents
 from oslet.plan import wants_digest
 from oslet.solve import lock as solve
 from oslet.store import Store
-from oslet.store.ingest import ingest_many
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 
@@ -43,6 +41,8 @@ def resolve(wants: Wants, source: Debian, arch: Arch, store: Store, progress: Pr
                 where="wheels",
                 hint='add "python3" to packages',
             )
+        from oslet.archive import pypi
+
         progress("choosing wheels", 0, 0)
         wheels = pypi.resolve(wants.wheels, python, arch, glibc=glibc_version(packages))
     return Lock(wants_digest(wants, source.suite, arch), source.suite, arch, python, packages, wheels)
@@ -61,6 +61,9 @@ def glibc_version(packages: Sequence[Package]) -> str:
 
 def contents(lock: Lock, source: Debian, store: Store, progress: Progress) -> tuple[Contents, ...]:
     """Every locked package and wheel, fetched unless the store has it, verified and unpacked into the store."""
+    from oslet.build.wheels import lay_wheels
+    from oslet.store.ingest import ingest_many
+
     debs, wheels = fetch(lock, source, store, progress)
     workers = int(os.environ.get("OSLET_WORKERS", 0)) or min(4, os.cpu_count() or 1)
     wanted = [(p.name, p.sha256, debs[p.name]) for p in lock.packages]
@@ -78,6 +81,8 @@ def fetch(lock: Lock, source: Debian, store: Store, progress: Progress) -> tuple
     debs = debian.fetch(lock.packages, source, store, transport, progress=progress)
     if not lock.wheels:
         return debs, {}
+    from oslet.archive import pypi
+
     mirror = Path(source.mirror or os.environ.get("OSLET_MIRROR", ""))
     folder = mirror / WHEELS if (mirror / WHEELS).is_dir() else None
     wheels = pypi.fetch(lock.wheels, lock.python, lock.arch, store, transport, folder=folder, progress=progress)
