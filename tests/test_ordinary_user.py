@@ -39,12 +39,12 @@ def edit_users(*command: str) -> None:
 
 
 def of_user(uid: int) -> list[int]:
-    """The processes whose real user is ``uid``."""
+    """The living processes whose user is ``uid``; one that ended is its parent's to take note of, here init's."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                if entry.stat().st_uid == uid:
+                if entry.stat().st_uid == uid and (entry / "stat").read_text().rpartition(")")[2].split()[0] != "Z":
                     found.append(int(entry.name))
             except OSError:
                 continue  # ended meanwhile

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from oslet.errors import BuildError
+from oslet.formats import tar
 from oslet.run import ids
 from oslet.run.isolated import Isolated
 from tests.run.conftest import Toy
@@ -25,18 +26,18 @@ def test_a_command_sees_the_tree_and_its_input_and_no_network(toy: Toy) -> None:
 
 
 def test_changes_are_a_layer(toy: Toy, tmp_path: Path) -> None:
-    changes = tmp_path / "changes"
-    changes.mkdir()
-    script = "mkdir /etc/new && echo hi > /etc/new/x && rm /etc/kept && touch /tmp/not-kept"
-    assert Isolated(toy.tools)(toy.root, ["/bin/sh", "-c", script], changes=changes).code == 0
-    assert (changes / "etc/new/x").read_text() == "hi\n"
-    gone = (changes / "etc/kept").lstat()
-    assert (gone.st_rdev, (changes / "etc/kept").is_char_device()) == (0, True)
-    uids = ids.mapping(0, 0)
-    outer = ids.through(uids.inner_uids, 0) or 0
-    on_disk = ids.through(uids.outer_uids, outer) if uids.rootless else outer
-    assert (changes / "etc/new/x").stat().st_uid == on_disk
-    assert not list((changes / "tmp").glob("*")) if (changes / "tmp").exists() else True
+    """Owners are the instance's, what is removed is a whiteout, and what an ordinary user can't read is there too."""
+    one_id = ids.mapping(0, 0).single
+    give = "true" if one_id else "chown 33:34 /etc/new/x"
+    script = f"mkdir /etc/new && echo hi > /etc/new/x && chmod 600 /etc/new/x && {give} && rm /etc/kept && touch /tmp/n"
+    assert Isolated(toy.tools)(toy.root, ["/bin/sh", "-c", script], changes=tmp_path / "changes").code == 0
+    with (tmp_path / "changes").open("rb") as stream:
+        found = {m.path: (m, b"".join(data)) for m, data in tar.read(stream, where="changes")}
+    member, data = found["/etc/new/x"]
+    assert data == b"hi\n"
+    assert (member.mode, member.uid, member.gid) == (0o600, *((0, 0) if one_id else (33, 34)))
+    assert "/etc/.wh.kept" in found
+    assert "/etc/kept" not in found and "/tmp/n" not in found
     assert [p.name for p in tmp_path.iterdir()] == ["changes"]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from oslet.errors import BuildError, RunError
-from oslet.run import config, ids, monitor, records
+from oslet.run import config, ids, layer, monitor, records
+from oslet.run.inside import inside
 from oslet.run.monitor import Stdio
-from oslet.run.tools import Tools
+from oslet.run.tools import Tools, program
 
 _CAPABILITIES = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID")
 _ENVIRONMENT = (
@@ -55,16 +57,17 @@ class Isolated(NamedTuple):
         changes: Path | None = None,
         timeout: float = 300,
     ) -> Captured:
-        """Run ``command`` in ``rootfs``; ``changes``, an empty folder, receives the overlay's upper layer as the
-        kernel writes it (overlayfs.rst): character devices 0:0 stand for what was removed, owners are this machine's
-        ids (``ids.back`` gives the instance's). BuildError when it can't be run, or takes longer than ``timeout``.
+        """Run ``command`` in ``rootfs``; ``changes``, a file to be, receives what it changed as an OCI layer's tar,
+        owners and all as the instance has them. BuildError when it can't be run, or takes longer than ``timeout``.
         """
+        mapping = ids.mapping(0, 0)
         try:
-            with _folder(changes) as (folder, stage), _streams(stdin) as stdio:
-                code = _run(self.tools, rootfs, tuple(command), folder, stage, stdio, timeout)
+            with _folder(mapping) as folder, _streams(stdin) as stdio:
+                stage = _stage(folder) if changes else None
+                code = _run(self.tools, rootfs, tuple(command), folder, stage, stdio, timeout, mapping)
                 captured = Captured(code, _whole(stdio.stdout), _whole(stdio.stderr))
                 if changes and stage:
-                    (stage / "upper").replace(changes)
+                    _collect(stage / "upper", changes, folder, mapping)
             return captured
         except RunError as error:
             raise BuildError(
@@ -80,8 +83,8 @@ def _run(
     stage: Path | None,
     stdio: Stdio,
     timeout: float,
+    mapping: ids.Mapping,
 ) -> int:
-    mapping = ids.mapping(0, 0)
     given = monitor.arguments(
         rootfs, tools.crun, folder, folder, scratch=_SCRATCH, mapping=mapping, network="none", changes=stage
     )
@@ -126,22 +129,36 @@ def _config(command: tuple[str, ...], mapping: ids.Mapping, *, writable: bool) -
 
 
 @contextmanager
-def _folder(changes: Path | None) -> Iterator[tuple[Path, Path | None]]:
-    """A folder for the monitor, and one beside ``changes`` for its layer, which a rename then makes ``changes``."""
+def _folder(mapping: ids.Mapping) -> Iterator[Path]:
+    """A folder for the monitor, removed even where files in it belong to subordinate ids."""
     folder = Path(tempfile.mkdtemp(prefix="oslet-build-"))
-    stage = Path(tempfile.mkdtemp(prefix=".layer-", dir=changes.parent)) if changes else None
     try:
-        if stage:
-            (stage / "upper").mkdir()
-            (stage / "work").mkdir()
-        yield folder, stage
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if stage:
-            left = stage / "work" / "work"  # overlayfs leaves it with mode 0
-            if left.exists():
-                left.chmod(0o700)
-            shutil.rmtree(stage, ignore_errors=True)
+        if folder.exists() and mapping.rootless:
+            inside(mapping, [program("rm"), "-rf", "--", str(folder)], failed=folder / "failed")
+
+
+def _stage(folder: Path) -> Path:
+    """Where the layer is written, and the working folder that an overlay wants beside it."""
+    stage = folder / "changes"
+    for place in (stage, stage / "upper", stage / "work"):
+        place.mkdir()
+    return stage
+
+
+def _collect(upper: Path, changes: Path, folder: Path, mapping: ids.Mapping) -> None:
+    if not mapping.rootless:
+        layer.write(upper, changes, mapping)
+        return
+    made = folder / "layer.tar"
+    # Its own program, since only root of the namespace may read what the script gave to others.
+    command = [sys.executable, "-m", "oslet.run.layer", str(upper), str(made)]
+    if not inside(mapping, command, failed=folder / "failed", timeout=600):
+        said = made.read_bytes()[:300].decode("utf-8", "replace") if made.exists() else "it took too long"
+        raise BuildError(f"what the script changed can't be kept: {said}")
+    shutil.move(made, changes)
 
 
 @contextmanager

@@ -108,32 +108,13 @@ def remove_volume(data: Path, name: str) -> None:
 
 
 def _remove_inside(folder: Path) -> None:
-    """``rm`` as root of a user namespace with this user's ids; the shell waits until it has them."""
-    from oslet.run import monitor
+    """``rm`` as root of a user namespace with this user's ids."""
+    import tempfile
+
+    from oslet.run.inside import inside
     from oslet.run.tools import program
 
     mapping = ids.mapping(0, 0)
-    if not mapping.rootless:
-        return
-    hears, says = os.pipe()
-    told, tells = os.pipe()
-    copies = [monitor.above(says), monitor.above(told)]
-    script = 'echo r >&3; read -r _ <&4; exec rm -rf -- "$1"'
-    pid = os.posix_spawn(
-        program("unshare"),
-        ["unshare", "-U", program("sh"), "-c", script, "sh", str(folder)],
-        os.environ,
-        file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(copies, 3)],
-    )
-    for fd in (*copies, says, told):
-        os.close(fd)
-    waiting = monitor.Monitor(pid, hears, tells, folder)
-    try:
-        monitor.hear(waiting)
-        monitor.map_ids(waiting, mapping)
-        monitor.proceed(waiting)
-        monitor.finished(waiting, 60)
-    finally:
-        monitor.close(waiting)
-        monitor.adopt(pid)
-        monitor.kill(pid)
+    if mapping.rootless:
+        with tempfile.TemporaryDirectory(prefix="oslet-rm-") as name:
+            inside(mapping, [program("rm"), "-rf", "--", str(folder)], failed=Path(name) / "failed")
