@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from importlib import resources
 from itertools import count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -216,5 +215,5 @@ def _has(store: Store, content: str) -> bool:
 
 
 def _compiler() -> str:
-    text = resources.files("oslet.build").joinpath("compiler.py").read_text("utf-8")
+    text = Path(__file__).with_name("compiler.py").read_text("utf-8")
     return re.sub(r'\A"""[\s\S]*?"""\n', "", text)

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Sequence
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from oslet.run.ids import Mapping, has_gid
@@ -124,7 +124,7 @@ def _volume(number: int, path: str) -> dict[str, Any]:
 @cache
 def seccomp() -> dict[str, Any]:
     """The system calls an instance may make: ``seccomp.json``, which says of each group it leaves out why."""
-    table = json.loads(resources.files("oslet.run").joinpath("seccomp.json").read_text("utf-8"))
+    table = json.loads(Path(__file__).with_name("seccomp.json").read_text("utf-8"))
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": 1,

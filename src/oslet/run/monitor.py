@@ -11,7 +11,6 @@ import select
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,7 +92,7 @@ def spawn(
 ) -> Monitor:
     """Start a monitor; it waits for ``proceed``. ``life`` stays open in it and all it starts, and nowhere else."""
     kinds = ["-m", "-p", *(["-U"] if rootless else []), *(["-n"] if own_network else [])]
-    script = str(resources.files("oslet.run") / "enter.sh")
+    script = str(Path(__file__).with_name("enter.sh"))
     unshare, shell = program("unshare"), program("sh")
     hears, their_says = os.pipe()
     their_hears, says = os.pipe()

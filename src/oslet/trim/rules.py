@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import NamedTuple
 
 _TOKEN = re.compile(r"\*\*|\*|[^*]+")
@@ -35,7 +35,7 @@ def globs(patterns: tuple[str, ...]) -> re.Pattern[str]:
 @cache
 def rules(level: str = "packages") -> tuple[Rule, ...]:
     """The rules of one level, in file order; the first that matches a path decides."""
-    text = resources.files(__package__).joinpath(f"rules/{level}.toml").read_text("utf-8")
+    text = (Path(__file__).parent / f"rules/{level}.toml").read_text("utf-8")
     return tuple(
         Rule(
             name=row["name"],

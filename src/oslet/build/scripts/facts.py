@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import NamedTuple
 
 from oslet.build.scripts.shell import Command, Shell
@@ -31,7 +31,7 @@ class Recipe(NamedTuple):
 
 @cache
 def _data() -> tuple[tuple[Recipe, ...], tuple[Known, ...], dict[str, str]]:
-    text = resources.files("oslet.build").joinpath("recipes/debian.toml").read_text("utf-8")
+    text = (Path(__file__).parents[1] / "recipes/debian.toml").read_text("utf-8")
     data = tomllib.loads(text)
     return (
         tuple(Recipe(r["package"], r["script"], r.get("does", ""), r["why"]) for r in data["recipe"]),
