@@ -7,8 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-QUICK = ("run", "exec", "build")
-"""Verbs that read their own words: click would cost more than a start or a look-up does."""
+from oslet.cli import QUICK
 
 
 def main(argv: Sequence[str] | None = None) -> None:

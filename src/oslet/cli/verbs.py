@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-from oslet.cli.main import QUICK
+from oslet.cli import QUICK
 from oslet.cli.options import targets
 
 VERBS = {
