@@ -86,3 +86,19 @@ def free_port() -> Callable[[], int]:
             return port
 
     return find
+
+
+@pytest.fixture(scope="session")
+def busybox(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A static busybox: the machine's, or Debian's by apt."""
+    from oslet.run.provision import has_interpreter
+
+    for found in filter(None, (shutil.which("busybox"), "/usr/lib/initramfs-tools/bin/busybox")):
+        if Path(found).exists() and not has_interpreter(Path(found)):
+            return Path(found)
+    folder = tmp_path_factory.mktemp("busybox")
+    got = subprocess.run(["apt-get", "download", "busybox-static"], cwd=folder, capture_output=True, check=False)
+    if got.returncode or not shutil.which("dpkg-deb"):
+        pytest.skip("no static busybox here, and apt can't get one")
+    subprocess.run(["dpkg-deb", "-x", next(folder.glob("*.deb")), folder], check=True)
+    return next(p for p in (folder / "bin/busybox", folder / "usr/bin/busybox") if p.exists())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +20,6 @@ from oslet.model.tree import Entry, Tree
 from oslet.run import Places, Sealed, Tools, Wish, instances, remove, run, start
 from oslet.run.ids import store_owner
 from oslet.run.monitor import Stdio
-from oslet.run.provision import has_interpreter
 
 SERVICE = 999
 APPLETS = (
@@ -87,20 +85,6 @@ class Toy(NamedTuple):
         finally:
             for file in files:
                 os.close(file)
-
-
-@pytest.fixture(scope="session")
-def busybox(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A static busybox: the machine's, or Debian's by apt."""
-    for found in filter(None, (shutil.which("busybox"), "/usr/lib/initramfs-tools/bin/busybox")):
-        if Path(found).exists() and not has_interpreter(Path(found)):
-            return Path(found)
-    folder = tmp_path_factory.mktemp("busybox")
-    got = subprocess.run(["apt-get", "download", "busybox-static"], cwd=folder, capture_output=True, check=False)
-    if got.returncode or not shutil.which("dpkg-deb"):
-        pytest.skip("no static busybox here, and apt can't get one")
-    subprocess.run(["dpkg-deb", "-x", next(folder.glob("*.deb")), folder], check=True)
-    return next(p for p in (folder / "bin/busybox", folder / "usr/bin/busybox") if p.exists())
 
 
 @pytest.fixture(scope="session")
