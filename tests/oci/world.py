@@ -94,8 +94,9 @@ def runnable(root: Path, folder: Path) -> World:
     program = next((p for p in ("/bin/busybox", "/usr/lib/initramfs-tools/bin/busybox") if Path(p).exists()), None)
     data = Path(program).read_bytes() if program else _minimal(folder)
     store = Store(root)
-    command = ("/usr/bin/app", "cat", "/etc/app/app.ini") if program else ("/usr/bin/app",)
-    files = {"/usr/bin/app": (data, "app"), "/etc/passwd": (b"root:x:0:0:root:/root:/bin/sh\n", "made:accounts")}
+    path = "/usr/bin/busybox" if program else "/usr/bin/app"  # busybox is whatever it is called
+    command = (path, "cat", "/etc/app/app.ini") if program else (path,)
+    files = {path: (data, "app"), "/etc/passwd": (b"root:x:0:0:root:/root:/bin/sh\n", "made:accounts")}
     return seal(store, tree_of(store, files), Start(command=command), (PORT,), GREETING)
 
 

@@ -111,16 +111,25 @@ def laid(busybox: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     return root, tuple(entries)
 
 
-@pytest.fixture
-def toy(laid: tuple[Path, tuple[Entry, ...]], tmp_path: Path) -> Iterator[Toy]:
-    """The toy, with places of its own; fails the test that leaves an instance's process or folder behind."""
+@pytest.fixture(scope="session")
+def tools(home: Path) -> Tools:
+    """What instances are made with: the machine's, or else what oslet gets from the archive."""
+    slirp = shutil.which("slirp4netns")
     runtime = shutil.which("crun")
     if runtime is None:
-        pytest.skip("crun isn't installed")
-    slirp = shutil.which("slirp4netns")
+        from oslet.store import Store
+        from oslet.workspace.tools import provision
+
+        return Tools(provision("crun", Store(home), lambda *_: None), Path(slirp) if slirp else None)
+    return Tools(Path(runtime), Path(slirp) if slirp else None)
+
+
+@pytest.fixture
+def toy(laid: tuple[Path, tuple[Entry, ...]], tools: Tools, tmp_path: Path) -> Iterator[Toy]:
+    """The toy, with places of its own; fails the test that leaves an instance's process or folder behind."""
     places = Places(tmp_path / "state", tmp_path / "data")
     root, entries = laid
-    yield Toy(root, Tools(Path(runtime), Path(slirp) if slirp else None), places, entries)
+    yield Toy(root, tools, places, entries)
     for instance in instances(places.state):
         remove(places.state, instance.id, force=True)
     purge(places)
@@ -133,11 +142,6 @@ def purge(places: Places) -> None:
 
     for folder in places.data.glob("*") if places.data.exists() else ():
         remove_volume(places.data, folder.name)
-
-
-@pytest.fixture(scope="session")
-def has_tun() -> bool:
-    return os.access("/dev/net/tun", os.R_OK | os.W_OK) and shutil.which("slirp4netns") is not None
 
 
 @pytest.fixture

@@ -280,13 +280,9 @@ def test_limits_that_cant_be_kept_are_refused(toy: Toy) -> None:
     assert instances(toy.places.state) == ()
 
 
-def test_a_private_network_and_its_ports(toy: Toy, free_port: int, has_tun: bool) -> None:
+def test_a_private_network_and_its_ports(toy: Toy, free_port: int) -> None:
     serve = "mkdir /tmp/w; echo hello > /tmp/w/index.html; exec httpd -f -p 80 -h /tmp/w"
     wish = Wish(name="web", publish=(f"{free_port}:80",))
-    if not has_tun:
-        with pytest.raises(RunError, match="--network host"):
-            toy.start("/bin/sh", "-c", serve, wish=wish, network="private", ports=("80",))
-        return
     toy.start("/bin/sh", "-c", serve, wish=wish, network="private", ports=("80",), health=Http("/"))
     await_healthy(toy.places.state, "web")
     with pytest.raises(RunError, match="taken by the instance 'web'"):
