@@ -45,7 +45,7 @@ def quick(words: Sequence[str]) -> int:
         return 0 if "help" in before.options else 2
     target, *after = before.rest
 
-    from oslet.cli.render import progress
+    from oslet.cli.render import progress, talk
     from oslet.workspace import Workspace
 
     with progress() as listen:
@@ -58,19 +58,20 @@ def quick(words: Sequence[str]) -> int:
         options = {**before.options, **found.options}
         arguments = _arguments(built, found)
         wish = _wish(options, found.rest)
-        workspace.sealed(built)
-        _ = workspace.tools
+        sealed, tools = workspace.sealed(built), workspace.tools_for(built, wish)
     if "detach" in options:
         return _detached(workspace, built, arguments, wish, options)
     from oslet.run import run
 
-    return run(workspace.sealed(built), arguments, wish, workspace.tools, workspace.places)
+    return run(sealed, arguments, wish, tools, workspace.places, notice=talk)
 
 
 def _detached(
     workspace: Workspace, built: Built, arguments: Arguments, wish: Wish, options: dict[str, list[str]]
 ) -> int:
-    running = workspace.start(built, arguments, wish)
+    from oslet.cli.render import talk
+
+    running = workspace.start(built, arguments, wish, notice=talk)
     if "wait" in options:
         running.ready()
     if "json" in options:

@@ -13,6 +13,7 @@ from oslet.errors import DeclarationError, RunError
 from oslet.model.image import Built, Image
 from oslet.model.lock import Arch, Lock
 from oslet.model.plan import Plan
+from oslet.model.source import Debian
 from oslet.model.tree import Contents, Tree
 from oslet.store import Store, home
 from oslet.workspace.declared import Declared
@@ -27,11 +28,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Declared", "Planned", "Workspace", "machine_arch"]
 
+PLAIN = Debian()
 Progress: TypeAlias = Callable[[str, int, int], None]
 
 
 def _unwatched(label: str, done: int, total: int) -> None:
     """Progress that nobody listens to."""
+
+
+def _unheard(notice: str) -> None:
+    """A notice that nobody listens to."""
 
 
 def machine_arch() -> Arch:
@@ -64,12 +70,18 @@ class Workspace:
 
         return Store(self.root, owner=store_owner())
 
-    @cached_property
-    def tools(self) -> Tools:
-        """The OCI runtime and the network tool: the host's, else Debian's in the store."""
+    def tools(self, source: Debian = PLAIN, *, network: bool = False) -> Tools:
+        """The OCI runtime, and what connects a private ``network``: the host's, else Debian's in the store."""
         from oslet.workspace.tools import tools
 
-        return tools(self.store, self.progress)
+        return tools(self.store, self.progress, source, network=network)
+
+    def tools_for(self, built: Built, wish: Wish) -> Tools:
+        """What an instance of this image needs of the machine."""
+        from oslet.run.network import tun_obstacle
+
+        private = (wish.network or built.image.start.network) == "private"
+        return self.tools(network=private and not tun_obstacle())
 
     # Declaration → lock → plan → image
 
@@ -142,12 +154,11 @@ class Workspace:
                 planned.placements,
                 fetched,
                 self.store,
-                self.sandbox,
+                self.sandbox(declared.oslet.source),
                 edition=edition(),
             )
 
-    @property
-    def sandbox(self) -> Sandbox:
+    def sandbox(self, source: Debian) -> Sandbox:
         """Runs the image's own programs for build steps, apart from this machine."""
 
         def run(
@@ -161,7 +172,7 @@ class Workspace:
             from oslet.run.isolated import Isolated
 
             self.progress(f"running {command[0]} in the image", 0, 0)
-            return Isolated(self.tools)(rootfs, command, stdin=stdin, changes=changes, timeout=timeout)
+            return Isolated(self.tools(source))(rootfs, command, stdin=stdin, changes=changes, timeout=timeout)
 
         return run
 
@@ -199,12 +210,21 @@ class Workspace:
             raise RunError(f"{built.image.name} is for {built.image.arch}, this machine is {machine_arch()}")
         return Sealed(built.image, built.digest, self.tree(built.image), self.store.rootfs(built.image))
 
-    def start(self, built: Built, arguments: Arguments, wish: Wish | None = None) -> Running:
-        """An instance in the background; returns as soon as it runs. Raises RunError."""
+    def start(
+        self,
+        built: Built,
+        arguments: Arguments,
+        wish: Wish | None = None,
+        *,
+        notice: Callable[[str], None] = _unheard,
+    ) -> Running:
+        """An instance in the background; returns as soon as it runs. Raises RunError. ``notice`` is told, in a line
+        for a person, what this machine doesn't let it have."""
         from oslet.run import Wish, start
         from oslet.workspace.running import Running
 
-        instance = start(self.sealed(built), arguments, wish or Wish(), self.tools, self.places)
+        wish = wish or Wish()
+        instance = start(self.sealed(built), arguments, wish, self.tools_for(built, wish), self.places, notice=notice)
         self.store.pin(built.digest, instance.id)
         return Running(instance, self.places, self.store)
 

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from oslet.archive import debian
 from oslet.archive.transport import HttpTransport
+from oslet.codec.locks import read_lock, write_lock
 from oslet.errors import ResolveError
 from oslet.model.lock import Arch, Lock, Package, Wheel
 from oslet.model.oslet import Wants
@@ -24,6 +25,8 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 
 WHEELS = "wheels"
 """Where a vendored folder has its wheels."""
+RUNTIME = "crun"
+"""The package of the OCI runtime."""
 
 
 def resolve(wants: Wants, source: Debian, arch: Arch, store: Store, progress: Progress, *, refresh: bool) -> Lock:
@@ -90,10 +93,24 @@ def fetch(lock: Lock, source: Debian, store: Store, progress: Progress) -> tuple
 
 
 def vendor(lock: Lock, source: Debian, store: Store, folder: Path, progress: Progress) -> None:
-    """Put the locked packages and wheels in ``folder``, which later builds accept as a mirror."""
+    """Put the locked packages and wheels in ``folder``, which later builds accept as a mirror.
+
+    The OCI runtime that builds and instances need is there too, with a lock of its own, for machines without one.
+    """
     _, wheels = fetch(lock, source, store, progress)
-    debian.vendor(lock.packages, source, store, HttpTransport(), folder, progress=progress)
+    transport = HttpTransport()
+    debian.vendor(lock.packages, source, store, transport, folder, progress=progress)
     for wheel in lock.wheels:
         target = folder / WHEELS / wheel.file
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(wheels[wheel.name], target)
+    plain = Debian()
+    runtime = resolve(Wants((RUNTIME,)), plain, lock.arch, store, progress, refresh=False)
+    debian.vendor(runtime.packages, plain, store, transport, folder, progress=progress)
+    (folder / f"{RUNTIME}.lock").write_text(write_lock(runtime))
+
+
+def vendored_runtime(source: Debian) -> Lock | None:
+    """The lock of the OCI runtime in a vendored folder that is the mirror, or None."""
+    file = Path(source.mirror or os.environ.get("OSLET_MIRROR", "")) / f"{RUNTIME}.lock"
+    return read_lock(file.read_text("utf-8"), str(file)) if file.is_file() else None

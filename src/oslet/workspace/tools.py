@@ -18,32 +18,36 @@ PROVISIONED = {"crun": "usr/bin/crun", "slirp4netns": "usr/bin/slirp4netns"}
 """Debian packages of the tools, and where each has its program."""
 
 
-def tools(store: Store, progress: Progress) -> Tools:
-    """The host's crun and slirp4netns where it has them, else Debian's from the store."""
+def tools(store: Store, progress: Progress, source: Debian, *, network: bool) -> Tools:
+    """The host's crun where it has it, else Debian's from the store; and slirp4netns likewise, if ``network``."""
     runtime = shutil.which("crun")
-    network = shutil.which("slirp4netns")
+    way_out = shutil.which("slirp4netns") if network else None
     return Tools(
-        Path(runtime) if runtime else provision("crun", store, progress),
-        Path(network) if network else provision("slirp4netns", store, progress),
+        Path(runtime) if runtime else provision("crun", store, progress, source),
+        Path(way_out) if way_out else provision("slirp4netns", store, progress, source) if network else None,
     )
 
 
-def provision(name: str, store: Store, progress: Progress) -> Path:
-    """A Debian package with all it needs, laid down in the store to run from there, on any Linux."""
+def provision(name: str, store: Store, progress: Progress, source: Debian) -> Path:
+    """A Debian package with all it needs, laid down in the store to run from there, on any Linux.
+
+    It comes from the default suite of ``source``'s mirror, or from the folder that ``vendor`` made if that is it.
+    """
     from oslet.build.files import Files
     from oslet.build.merge import merge
     from oslet.run.provision import relocate
     from oslet.trim import trim
     from oslet.workspace import machine_arch
-    from oslet.workspace.resolving import contents, resolve
+    from oslet.workspace.resolving import RUNTIME, contents, resolve, vendored_runtime
 
     arch = machine_arch()
     if (known := store.recall("tools", f"{name}-{arch}")) and (program := Path(known.decode())).exists():
         return program
     progress(f"getting {name}, which this machine lacks", 0, 0)
-    source = Debian()
-    lock = resolve(Wants((name,)), source, arch, store, progress, refresh=False)
-    cut = trim(merge(contents(lock, source, store, progress), lock), lock, Policy())
+    plain = Debian(mirror=source.mirror, keyring=source.keyring)
+    lock = vendored_runtime(plain) if name == RUNTIME else None
+    lock = lock or resolve(Wants((name,)), plain, arch, store, progress, refresh=False)
+    cut = trim(merge(contents(lock, plain, store, progress), lock), lock, Policy())
     tree = Files(store, cut.entries, cut.dropped).tree()
     root = relocate(store.lay_down(tree), store.root / "tools" / f"{name}-{store.save(tree)[:16]}")
     program = root / PROVISIONED[name]
