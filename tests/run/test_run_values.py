@@ -62,7 +62,7 @@ def test_a_taken_port_is_refused() -> None:
         holder.listen()
         port = holder.getsockname()[1]
         with pytest.raises(RunError, match="taken by another program"):
-            network.check_free([Published(80, port, "127.0.0.1")], [])
+            network.claim([Published(80, port, "127.0.0.1")], [], keep=False)
 
 
 names = st.sampled_from(["a", "b", "..", ".", "c"])

@@ -31,7 +31,10 @@ for volume; do
     mount --rbind -- "$volume" "$place/volumes/$number" 2>>"$folder/made" || fail "$volume can't be mounted"
     number=$((number + 1))
 done
-[ "$network" != private ] || echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start 2>>"$folder/made"
+if [ "$network" = private ]; then
+    # By a shell of its own: this one was executed before it had its ids, so that it has root's name and not its power.
+    sh -c 'echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start' 2>>"$folder/made"
+fi
 # The tree is named by ".", since a path may hold the colons and commas that separate options.
 cd "$tree" || fail "$tree can't be entered"
 if [ -n "$upper" ]; then

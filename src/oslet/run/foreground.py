@@ -33,12 +33,31 @@ _BLOCK = 1 << 16
 
 
 def run(
-    sealed: Sealed, arguments: Arguments, wish: Wish, tools: Tools, places: Places, stdio: Stdio | None = None
+    sealed: Sealed,
+    arguments: Arguments,
+    wish: Wish,
+    tools: Tools,
+    places: Places,
+    stdio: Stdio | None = None,
+    *,
+    notice: Callable[[str], None] = starting.silent,
 ) -> int:
-    """Start an instance, be it until it ends, and leave nothing of it; the application's own exit code."""
-    with streams(stdio, wish.tty) as (given, relay):
+    """Start an instance, be it until it ends, and leave nothing of it; the application's own exit code.
+
+    A signal that comes while it starts is the application's too, and waits for it.
+    """
+    early: list[int] = []
+    deliver: Callable[[int], None] = early.append
+    with streams(stdio, wish.tty) as (given, relay), _signals(lambda number: deliver(number), wish.tty):
         folder, record = starting.launch(
-            sealed, arguments, wish._replace(remove=True), tools, places, stdio=given, session=not wish.tty
+            sealed,
+            arguments,
+            wish._replace(remove=True),
+            tools,
+            places,
+            stdio=given,
+            session=not wish.tty,
+            notice=notice,
         )
         try:
 
@@ -46,6 +65,9 @@ def run(
                 with suppress(Exception):
                     living.send(places.state, record.id, str(number))
 
+            deliver = send
+            for number in early:
+                send(number)
             code = relay(record.monitor, send)
             found = records.observe(folder, record).exit_code
             return code if found is None else found

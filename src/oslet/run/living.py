@@ -79,6 +79,7 @@ def ended(record: Record, timeout: float | None) -> bool:
     for pid, began, patience in (
         (record.monitor, record.began, timeout),
         (record.pid, record.pid_began, _TAKEN_DOWN),
+        (record.carrier, record.carrier_began, _TAKEN_DOWN),  # whose ports are then free again
     ):
         watched = _descriptor(pid)
         if watched is None:

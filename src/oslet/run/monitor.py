@@ -134,11 +134,11 @@ def stream_actions(stdio: Stdio) -> list[tuple[int, ...] | tuple[int, int, str, 
     return actions
 
 
-def above(fd: int) -> int:
+def above(fd: int, least: int = 64) -> int:
     """A copy of a descriptor out of the way of those a child is to have; it is not inherited itself."""
     import fcntl
 
-    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64)
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, least)
 
 
 def hear(monitor: Monitor) -> None:

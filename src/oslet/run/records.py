@@ -59,6 +59,9 @@ class Record(Struct, frozen=True):
     secret_env: tuple[str, ...] = ()
     remove: bool = False
     pid_began: int = 0
+    carrier: int = 0
+    carrier_began: int = 0
+    """The process that carries a private network's ports; 0 where there is none."""
     starting: bool = False
     """Whether it is still being made: ``monitor`` is then the process that makes it, which is nobody's to kill."""
 

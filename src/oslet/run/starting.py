@@ -6,9 +6,10 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from socket import socket
 from typing import Literal, NamedTuple
 
 from oslet.errors import RunError
@@ -60,11 +61,23 @@ class Places(NamedTuple):
     data: Path
 
 
-def start(sealed: Sealed, arguments: Arguments, wish: Wish, tools: Tools, places: Places) -> Instance:
+def silent(notice: str) -> None:
+    """For who doesn't want to be told what a start made do without."""
+
+
+def start(
+    sealed: Sealed,
+    arguments: Arguments,
+    wish: Wish,
+    tools: Tools,
+    places: Places,
+    *,
+    notice: Callable[[str], None] = silent,
+) -> Instance:
     """A detached instance, running when this returns. Its output goes to files, as the application writes it: they
     are not bounded. RunError when it can't be made; one that ends at once is no error, it is an instance that ended.
     """
-    folder, record = launch(sealed, arguments, wish, tools, places, stdio=None, session=True)
+    folder, record = launch(sealed, arguments, wish, tools, places, stdio=None, session=True, notice=notice)
     return records.observe(folder, record)
 
 
@@ -77,8 +90,10 @@ def launch(
     *,
     stdio: Stdio | None,
     session: bool,
+    notice: Callable[[str], None] = silent,
 ) -> tuple[Path, records.Record]:
-    """Make an instance; it runs, or has already ended, when this returns. ``stdio`` of None means logs."""
+    """Make an instance; it runs, or has already ended, when this returns. ``stdio`` of None means logs. ``notice`` is
+    told, in a line for a person, what this machine doesn't let the instance have."""
     from oslet.bind import start_with
 
     image = sealed.image
@@ -86,8 +101,10 @@ def launch(
     mode = wish.network or contract.network
     mapping = ids.mapping(image.uid, image.gid)
     monitor.reap()
-    folder, record = _reserve(sealed, contract, wish, mode, mapping, tools, places)
+    obstacle = network.obstacle(tools.slirp4netns) if mode == "private" else ""
+    folder, record, doors = _reserve(sealed, contract, wish, mode, mapping, tools, places, keep=bool(obstacle))
     made: Monitor | None = None
+    carrier: network.Carrier | None = None
     try:
         index = placing.Index.of(sealed.tree)
         attached = volumes.chosen(contract.volumes, wish.volumes, places.data, record.name)
@@ -117,8 +134,9 @@ def launch(
             record = _with(record, monitor=made.pid, began=records.began(made.pid) or 0)
             limits.enter(groups, (made.pid, *records.descendants(made.pid)))
             monitor.proceed(made)
-            if mode == "private":
-                network_of(made, folder, record, tools, life)
+            if life is not None:
+                carrier = _carrier(made, folder, record, tools, life, doors, obstacle)
+                record = _with(record, carrier=carrier.pid, carrier_began=records.began(carrier.pid) or 0)
         nodes = (
             *placing.owned(sealed.tree),
             *placing.names(_hostname(record.name), mode),
@@ -135,6 +153,8 @@ def launch(
         monitor.hear(made)
         _fill(made, nodes, index, sealed.root, mapping, attached, image, places)
         (made.place / "config.json").write_text(json.dumps(wanted))
+        if carrier and obstacle:
+            network.settle(carrier, folder)
         record = _with(record, starting=False)
         records.write(folder, record)
         monitor.proceed(made)
@@ -149,15 +169,39 @@ def launch(
     finally:
         if made:
             monitor.close(made)
+        if carrier:
+            os.close(carrier.ready)
+        for door in doors:
+            door.close()
+    if obstacle:
+        forwarded = "; its ports are forwarded" if doors else ""
+        notice(
+            f"no way out of this instance: {obstacle}{forwarded} (--network host shares the machine's network)",
+        )
     return folder, record
 
 
-def network_of(made: Monitor, folder: Path, record: records.Record, tools: Tools, life: int | None) -> None:
-    """A private network's way out, and its ports' way in."""
-    if tools.slirp4netns is None or life is None:
-        raise RunError("a private network needs slirp4netns", hint="install slirp4netns, or start with --network host")
-    monitor.adopt(network.connect(tools.slirp4netns, made.pid, folder, life))
-    network.forward(folder, record.published)
+def _carrier(
+    made: Monitor,
+    folder: Path,
+    record: records.Record,
+    tools: Tools,
+    life: int,
+    doors: Sequence[socket],
+    obstacle: str,
+) -> network.Carrier:
+    """A private network's way out and its ports' way in; the latter alone where there is an ``obstacle`` to both."""
+    if obstacle or tools.slirp4netns is None:
+        ports = {door.fileno(): port.container for door, port in zip(doors, record.published, strict=True)}
+        return network.share(made.pid, record.rootless, folder, life, ports)
+    carrier = network.connect(tools.slirp4netns, made.pid, folder, life)
+    try:
+        network.settle(carrier, folder)
+        network.forward(folder, record.published)
+    except BaseException:
+        os.close(carrier.ready)
+        raise
+    return carrier
 
 
 def _reserve(
@@ -168,13 +212,14 @@ def _reserve(
     mapping: ids.Mapping,
     tools: Tools,
     places: Places,
-) -> tuple[Path, records.Record]:
-    """A folder and a name, with everything checked that can be before anything starts."""
+    *,
+    keep: bool,
+) -> tuple[Path, records.Record, tuple[socket, ...]]:
+    """A folder and a name, with everything checked that can be before anything starts; with ``keep``, also the ports'
+    listening sockets."""
     image = sealed.image
     account = users.account(sealed.root, image.uid)
     ports = network.published(contract.ports, wish.publish) if mode != "none" else ()
-    if mode == "private":
-        network.check_tun()
     if mode == "host" and any(p.container != p.host for p in ports):
         raise RunError(
             "with --network host a port can't be published under another number",
@@ -185,7 +230,7 @@ def _reserve(
         others = [(f, r) for f, r in records.records(places.state)]
         living = [r for _, r in others if records.alive(r)]
         name = _name(wish.name or image.name, bool(wish.name), living)
-        network.check_free(ports, living)
+        doors = network.claim(ports, living, keep=keep)
         for old_folder, old in others:
             if old.name == name:
                 records.discard(places.state, old_folder, old)
@@ -217,7 +262,7 @@ def _reserve(
             starting=True,
         )
         records.write(folder, record)
-    return folder, record
+    return folder, record, doors
 
 
 @contextmanager

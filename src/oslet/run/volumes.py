@@ -59,7 +59,7 @@ def prepare(
     ours = volume.host.is_relative_to(data)
     if ours:
         volume.host.mkdir(parents=True, exist_ok=True)
-    if not ours or any(volume.host.iterdir()):
+    if not ours or _used(volume.host, mapping):
         return {}
     place = index.resolve(volume.path)
     entry = index.entries.get(place)
@@ -80,6 +80,12 @@ def prepare(
         if item.kind != "link":
             target.chmod(item.mode)
     return owners
+
+
+def _used(folder: Path, mapping: ids.Mapping) -> bool:
+    """Whether a volume is an instance's already: something is in it, or it belongs to one of the caller's subordinate
+    ids, and then the caller may neither look into it nor change it."""
+    return (mapping.rootless and folder.stat().st_uid != os.geteuid()) or any(folder.iterdir())
 
 
 def _own(target: Path, uid: int, gid: int, mapping: ids.Mapping, owners: dict[str, list[str]]) -> None:
