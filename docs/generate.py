@@ -20,9 +20,36 @@ QUICK = {
 }
 
 
+ENVIRONMENT = """
+## Environment
+
+| variable | |
+|---|---|
+| `OSLET_HOME` | where the store, instances and volumes are (default: `$XDG_DATA_HOME/oslet`, `~/.local/share/oslet`, for root `/var/lib/oslet`) |
+| `OSLET_MIRROR` | the Debian mirror's URL, or a folder that `oslet vendor` made (default: what this machine's apt uses) |
+| `OSLET_WORKERS` | how many packages are unpacked at once (default: one a processor, at most four) |
+| `OSLET_DEBUG` | any value: a fault of oslet's own shows its traceback |
+
+The Python index, its credentials and certificates are what uv is set to (`UV_DEFAULT_INDEX`, `SSL_CERT_FILE`, …).
+
+## Exit codes
+
+| code | class |
+|---|---|
+| 2 | the declaration or an argument is wrong |
+| 3 | the request has no answer in this source |
+| 4 | bytes are not what was signed, locked or stored |
+| 5 | a build step can't be done as declared |
+| 6 | an instance or image can't be started, found or reached |
+| 7 | a registry or mirror can't be reached, or refused |
+
+`run` in the foreground and `exec` return the application's own.
+"""
+
+
 def page() -> str:
     """The whole reference, as it should stand in docs/reference.md."""
-    return reference("\n".join(section(name) for name in VERBS))
+    return reference("\n".join(section(name) for name in VERBS)) + ENVIRONMENT
 
 
 def section(name: str) -> str:

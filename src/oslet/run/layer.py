@@ -52,7 +52,7 @@ def write(upper: Path, file: Path, mapping: ids.Mapping) -> None:
 
 
 def _members(folder: Path, at: str, owned: Owners) -> Iterator[tuple[Member, Path]]:
-    for name in sorted(os.listdir(folder)):  # noqa: PTH208 (names, not paths)
+    for name in sorted(os.listdir(folder)):
         place, path = folder / name, f"{at}/{name}"
         info = place.lstat()
         if stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
