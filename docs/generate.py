@@ -25,8 +25,8 @@ ENVIRONMENT = """
 
 | variable | |
 |---|---|
-| `OSLET_HOME` | where the store, instances and volumes are (default: `$XDG_DATA_HOME/oslet`, `~/.local/share/oslet`, for root `/var/lib/oslet`) |
-| `OSLET_MIRROR` | the Debian mirror's URL, or a folder that `oslet vendor` made (default: what this machine's apt uses) |
+| `OSLET_HOME` | where store, instances and volumes are; else `$XDG_DATA_HOME/oslet` or `~/.local/share/oslet` |
+| `OSLET_MIRROR` | the Debian mirror's URL, or a folder that `oslet vendor` made; else what apt uses here |
 | `OSLET_WORKERS` | how many packages are unpacked at once (default: one a processor, at most four) |
 | `OSLET_DEBUG` | any value: a fault of oslet's own shows its traceback |
 
