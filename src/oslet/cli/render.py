@@ -68,16 +68,19 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A listener for long work: silent for a second, then a live line on a terminal, else a line a stage."""
+    """A listener for long work: silent for a second, then a live line on a terminal, else a line a stage.
+
+    What begins within that second and lasts is told when the second is over.
+    """
     started = time.monotonic()
     lock = threading.Lock()
     said: set[str] = set()
     width = 0
+    late: threading.Timer | None = None
+    latest = ("", 0, 0)
 
-    def listen(label: str, done: int, total: int) -> None:
+    def show(label: str, done: int, total: int) -> None:
         nonlocal width
-        if time.monotonic() - started < QUIET_FOR:
-            return
         share = f" {100 * done // total:3d} %" if total else ""
         with lock:
             if sys.stderr.isatty():
@@ -89,9 +92,23 @@ def progress() -> Iterator[Progress]:
                 said.add(label)
                 talk(label)
 
+    def listen(label: str, done: int, total: int) -> None:
+        nonlocal late, latest
+        latest = (label, done, total)
+        waited = time.monotonic() - started
+        if waited >= QUIET_FOR:
+            show(*latest)
+        elif late is None:
+            late = threading.Timer(QUIET_FOR - waited, lambda: show(*latest))
+            late.daemon = True
+            late.start()
+
     try:
         yield listen
     finally:
+        if late:
+            late.cancel()
+            late.join()
         if width:
             sys.stderr.write(f"\r{'':<{width}}\r")
             sys.stderr.flush()
