@@ -117,10 +117,11 @@ def tools(home: Path) -> Tools:
     slirp = shutil.which("slirp4netns")
     runtime = shutil.which("crun")
     if runtime is None:
+        from oslet.model.source import Debian
         from oslet.store import Store
         from oslet.workspace.tools import provision
 
-        return Tools(provision("crun", Store(home), lambda *_: None), Path(slirp) if slirp else None)
+        return Tools(provision("crun", Store(home), lambda *_: None, Debian()), Path(slirp) if slirp else None)
     return Tools(Path(runtime), Path(slirp) if slirp else None)
 
 
