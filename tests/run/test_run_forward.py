@@ -198,6 +198,50 @@ def test_last_words_arrive(toy: Toy, port: int, echo: Callable[[], socket.socket
         assert said(connection) == block
 
 
+def test_a_loopback_without_any_port(toy: Toy) -> None:
+    code, out, _ = toy.run("/bin/sh", "-c", "httpd -p 127.0.0.1:80 -h /etc && echo up", network="private")
+    assert (code, out) == (0, "up\n")
+
+
+def test_the_other_loopback(toy: Toy, port: int) -> None:
+    if not Path("/proc/net/if_inet6").exists():
+        pytest.skip("no IPv6 here")
+    serve(toy, port, "/bin/httpd", "-f", "-p", "[::1]:80", "-h", "/etc")
+    await_healthy(toy.places.state, "s")
+
+
+def test_links_beyond_the_bound_wait_their_turn() -> None:
+    from _socket import socket as plain
+
+    from oslet.run.carry import Forwarder
+
+    life, held = os.pipe()
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as door, ThreadPoolExecutor(40) as pool:
+        with socket.create_server(("127.0.0.1", 0), backlog=50) as application:
+            application.settimeout(30)
+            address, target = door.getsockname(), application.getsockname()[1]
+            listener = plain(fileno=os.dup(door.fileno()))
+            listener.setblocking(False)
+            serving = pool.submit(Forwarder({listener.fileno(): (listener, target)}, life, 2).serve)
+
+            def ask(number: int) -> bytes:
+                with socket.create_connection(address, timeout=30) as connection:
+                    connection.sendall(b"%d" % number)
+                    return connection.recv(9)
+
+            def answer(connection: socket.socket) -> None:
+                with connection:
+                    connection.sendall(connection.recv(9))
+
+            asked = [pool.submit(ask, number) for number in range(20)]
+            for _ in asked:
+                pool.submit(answer, application.accept()[0])
+            assert [a.result() for a in asked] == [b"%d" % n for n in range(20)]
+        os.close(held)
+        serving.result(30)
+    os.close(life)
+
+
 def test_what_is_open(toy: Toy, port: int) -> None:
     kept = os.open("/etc/hostname", os.O_RDONLY)
     os.set_inheritable(kept, True)

@@ -32,8 +32,10 @@ for volume; do
     number=$((number + 1))
 done
 if [ "$network" = private ]; then
-    # By a shell of its own: this one was executed before it had its ids, so that it has root's name and not its power.
-    sh -c 'echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start' 2>>"$folder/made"
+    # An ordinary user's shell was executed before it had its ids, so that it has root's name without the power; one of
+    # its own has both.
+    ports=/proc/sys/net/ipv4/ip_unprivileged_port_start
+    { echo 0 >$ports; } 2>/dev/null || sh -c 'echo 0 >"$1"' sh $ports 2>>"$folder/made"
 fi
 # The tree is named by ".", since a path may hold the colons and commas that separate options.
 cd "$tree" || fail "$tree can't be entered"
