@@ -96,7 +96,7 @@ class Oslet:
     network: ClassVar[Literal["private", "host", "none"]]
     capabilities: ClassVar[Sequence[str]]
     stop_signal: ClassVar[str]
-    trim: ClassVar[Literal["packages", "safe", "lean"]]
+    trim: ClassVar[Literal["packages"]]
     keep: ClassVar[Sequence[str]]
     setuid: ClassVar[Sequence[str]]
     source: ClassVar[Debian]

@@ -42,7 +42,7 @@ volumes = ["/var/lib/web"]
 network = "host"
 capabilities = ["NET_BIND_SERVICE"]
 stop_signal = "SIGINT"
-trim = "safe"
+trim = "packages"
 keep = ["/usr/share/doc/**"]
 setuid = ["/usr/bin/su"]
 
@@ -98,7 +98,7 @@ class WholeWorld(oslet.Oslet):
     network = "host"
     capabilities = ["CAP_NET_BIND_SERVICE"]
     stop_signal = "SIGINT"
-    trim = "safe"
+    trim = "packages"
     keep = ["/usr/share/doc/**"]
     setuid = ["/usr/bin/su"]
     source = oslet.Debian("bookworm", pockets=("updates",), components=("main", "contrib"))

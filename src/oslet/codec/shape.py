@@ -191,7 +191,7 @@ class Declaration(_Table):
     capabilities: Annotated[Texts | Maybe, Meta(description="Linux capabilities it keeps; none when absent")] = UNSET
     stop_signal: Annotated[str | Maybe, Meta(description='the signal that ends it; "SIGTERM" when absent')] = UNSET
     trim: Annotated[
-        Literal["packages", "safe", "lean"] | Maybe,
+        Literal["packages"] | Maybe,
         Meta(description='how much is left out; "packages" when absent'),
     ] = UNSET
     keep: Annotated[Texts | Maybe, Meta(description="paths (with * and **) that stay whatever trim says")] = UNSET

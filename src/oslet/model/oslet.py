@@ -117,7 +117,7 @@ class Rule(Struct, frozen=True, tag="rule", forbid_unknown_fields=True):
 class Policy(Struct, frozen=True):
     """How the image is cut and what its maintainer scripts become."""
 
-    trim: Literal["packages", "safe", "lean"] = "packages"
+    trim: Literal["packages"] = "packages"
     keep: tuple[str, ...] = ()
     setuid: tuple[str, ...] = ()
     scripts: tuple[tuple[str, Literal["ignore", "run"] | Rule], ...] = ()
