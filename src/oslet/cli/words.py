@@ -120,7 +120,9 @@ def _type(param: Param) -> str:
 
 
 def _about(param: Param) -> str:
-    default = "required" if param.required else f"default: {param.default}"
+    from oslet.codec.kinds import show
+
+    default = "required" if param.required else f"default: {show(param.kind, param.default)}"
     return f"{param.help} ({default})" if param.help else f"({default})"
 
 
