@@ -13,9 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+hypothesis.settings.register_profile("house", deadline=None)  # tests never assert wall time
+hypothesis.settings.load_profile("house")
 
 
 class Oslet:

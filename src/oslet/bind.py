@@ -69,9 +69,7 @@ def _example(param: Param) -> str:
     from oslet.codec.shape import VALUES
 
     word = str(param.kind.__struct_config__.tag)
-    if word == "secret":
-        return "give a secret; on the command line as @FILE, @- (standard input) or env:NAME"
-    return f"give {VALUES[word][1]}"
+    return "give " + ("a secret" if word == "secret" else VALUES[word][1])
 
 
 def interpolate(text: str, arguments: Arguments) -> str:
