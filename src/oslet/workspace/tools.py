@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from oslet.errors import NetworkError
 from oslet.model.oslet import Policy, Wants
 from oslet.model.source import Debian
 from oslet.run import Tools
@@ -19,13 +20,19 @@ PROVISIONED = {"crun": "usr/bin/crun", "slirp4netns": "usr/bin/slirp4netns"}
 
 
 def tools(store: Store, progress: Progress, source: Debian, *, network: bool) -> Tools:
-    """The host's crun where it has it, else Debian's from the store; and slirp4netns likewise, if ``network``."""
+    """The host's crun where it has it, else Debian's from the store; and slirp4netns likewise, if ``network``.
+
+    An instance does without slirp4netns where it can't be had: it has no way out then, and says so.
+    """
     runtime = shutil.which("crun")
     way_out = shutil.which("slirp4netns") if network else None
-    return Tools(
-        Path(runtime) if runtime else provision("crun", store, progress, source),
-        Path(way_out) if way_out else provision("slirp4netns", store, progress, source) if network else None,
-    )
+    path = Path(runtime) if runtime else provision("crun", store, progress, source)
+    if not network or way_out:
+        return Tools(path, Path(way_out) if way_out else None)
+    try:
+        return Tools(path, provision("slirp4netns", store, progress, source))
+    except NetworkError:
+        return Tools(path, None)
 
 
 def provision(name: str, store: Store, progress: Progress, source: Debian) -> Path:
