@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from oslet.cli.words import Option, help_lines, pair, read
+from oslet.cli.words import Option, pair, read, usage
 
 OPTIONS = (
     Option("set", "s", "NAME=VALUE", "a build-time param's value", many=True),
@@ -20,8 +20,7 @@ def quick(words: Sequence[str]) -> int:
     found = read(words, OPTIONS)
     if "help" in found.options or len(found.rest) != 1:
         about = "Build an image and print its digest; a second run is a look-up."
-        print("\n".join([USAGE, "", about, "", *help_lines(OPTIONS)]))
-        return 0 if "help" in found.options else 2
+        return usage(USAGE, about, OPTIONS, asked="help" in found.options)
     from oslet.cli import render
     from oslet.workspace import Declared, Workspace
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from oslet.cli.words import Option, help_lines, pair, read
+from oslet.cli.words import Option, pair, read, usage
 
 OPTIONS = (
     Option("tty", "t", "", "give it a terminal"),
@@ -21,8 +21,7 @@ def quick(words: Sequence[str]) -> int:
     """Run a command inside an instance; its exit code."""
     found = read(words, OPTIONS, stop_at_word=True)
     if "help" in found.options or len(found.rest) < 2:
-        print("\n".join([USAGE, "", "Run a command inside an instance.", "", *help_lines(OPTIONS)]))
-        return 0 if "help" in found.options else 2
+        return usage(USAGE, "Run a command inside an instance.", OPTIONS, asked="help" in found.options)
     from oslet.run import execute
     from oslet.workspace import Workspace
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from oslet.cli.words import Option, Read, help_lines, pair, read, secret_values
+from oslet.cli.words import Option, Read, pair, read, secret_values, usage
 from oslet.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def quick(words: Sequence[str]) -> int:
     """Read the words, build what must be built, start; the application's own exit code in the foreground."""
     before = read(words, OPTIONS, stop_at_word=True)
     if "help" in before.options or not before.rest:
-        print("\n".join([USAGE, "", "Start an image with arguments.", "", *help_lines(OPTIONS)]))
-        return 0 if "help" in before.options else 2
+        return usage(USAGE, "Start an image with arguments.", OPTIONS, asked="help" in before.options)
     target, *after = before.rest
 
     from oslet.cli.render import progress, talk
@@ -53,9 +52,8 @@ def quick(words: Sequence[str]) -> int:
         built = workspace.image(target)
         found = read(after, OPTIONS, built.image.params)
         if "help" in found.options:
-            print("\n".join([USAGE, "", *help_lines(OPTIONS, built.image.params)]))
-            return 0
-        options = {**before.options, **found.options}
+            return usage(USAGE, "", OPTIONS, built.image.params, asked=True)
+        options = {n: before.options.get(n, []) + found.options.get(n, []) for n in (*before.options, *found.options)}
         arguments = _arguments(built, found)
         wish = _wish(options, found.rest)
         sealed, tools = workspace.sealed(built), workspace.tools_for(built, wish)
@@ -91,19 +89,22 @@ def _arguments(built: Built, found: Read) -> Arguments:
 
 
 def _wish(options: dict[str, list[str]], command: Sequence[str]) -> Wish:
-    from oslet.codec.kinds import parse
+    from oslet.codec.kinds import KindError, parse
     from oslet.model.param import FloatKind, IntKind, SizeKind
     from oslet.run import Limits, Wish
 
     def number(name: str, kind: ItemKind) -> Any:
-        return parse(kind, options[name][0]) if name in options else None
+        try:
+            return parse(kind, options[name][-1]) if name in options else None
+        except KindError as error:
+            raise DeclarationError(error.what, where=f"--{name}", hint=error.hint) from None
 
     networks: dict[str, Literal["private", "host", "none"]] = {"private": "private", "host": "host", "none": "none"}
-    network = options.get("network", [""])[0]
+    network = options.get("network", [""])[-1]
     if network and network not in networks:
         raise DeclarationError(f"there is no network {network!r}", where="--network", hint="private, host or none")
     return Wish(
-        name=options.get("name", [""])[0],
+        name=options.get("name", [""])[-1],
         limits=Limits(
             memory=number("memory", SizeKind(min=1)),
             cpus=number("cpus", FloatKind(min=0.01)),

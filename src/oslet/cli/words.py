@@ -111,6 +111,19 @@ def help_lines(own: Sequence[Option], params: Sequence[Param] = ()) -> list[str]
     return lines
 
 
+def usage(line: str, about: str, own: Sequence[Option], params: Sequence[Param] = (), *, asked: bool) -> int:
+    """Tell how a verb is used: all of it on stdout where it is ``asked`` for, else its first line on stderr; the exit
+    code."""
+    if asked:
+        print("\n".join([line, "", *((about, "") if about else ()), *help_lines(own, params)]))
+        return 0
+    import sys
+
+    verb = " ".join(line.split()[1:3])
+    print(f"{line}\nTry '{verb} --help' for help.", file=sys.stderr)
+    return 2
+
+
 def _type(param: Param) -> str:
     kind = param.kind
     word = type(kind).__struct_config__.tag
