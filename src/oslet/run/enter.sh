@@ -44,9 +44,10 @@ if [ -n "$upper" ]; then
 fi
 mount -t overlay -o "$overlay" oslet "$place/root" 2>>"$folder/made" || fail "an overlay can't be mounted"
 cd /
+# No keyring of its own: the filter forbids the calls that would use one, and some containers forbid making it.
 trap : INT TERM HUP QUIT USR1 USR2
 "$runtime" --root "$state" --log "$folder/runtime.log" --log-format json --cgroup-manager=disabled \
-    run --bundle "$place" "$id"
+    run --no-new-keyring --bundle "$place" "$id"
 code=$?
 echo "$code" >"$folder/exit"
 exit "$code"
