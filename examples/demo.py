@@ -15,6 +15,8 @@ from urllib.request import Request, urlopen
 from oslet.bind import bind
 from oslet.cli.main import guarded
 from oslet.cli.render import progress, size
+from oslet.errors import RunError
+from oslet.run import Wish
 from oslet.trim.why import why
 from oslet.workspace import Declared, Workspace
 
@@ -48,7 +50,11 @@ def demo(folder: Path) -> int:
         timed("build again", lambda: workspace.build(declared))
         port = free_port()
         arguments = bind(built.image.params, {"port": port})
-        running = timed("start", lambda: workspace.start(built, arguments))
+        try:
+            running = timed("start", lambda: workspace.start(built, arguments, notice=print))
+        except RunError as error:
+            print(f"  {error.what}: on the machine's network then")
+            running = timed("start", lambda: workspace.start(built, arguments, Wish(network="host")))
         with timed("until it is healthy", running.ready):
             order = Request(
                 f"http://127.0.0.1:{port}/items",

@@ -26,6 +26,8 @@ LOOPBACK = "127.0.0.1"
 """Where ports answer unless said otherwise: to this machine alone. Docker's 0.0.0.0 has surprised many."""
 
 _TUN = Path("/dev/net/tun")
+_NET_ADMIN = 12
+"""CAP_NET_ADMIN's number (capability.h)."""
 _PATIENCE = 10.0
 _BACKLOG = 1024
 _NOBODY = 65534
@@ -94,6 +96,19 @@ def _taken(port: Published, error: OSError, others: Sequence[Record]) -> RunErro
 def obstacle(slirp4netns: Path | None) -> str:
     """Why a private network of this user can have no way out; empty when it can."""
     return tun_obstacle() or ("" if slirp4netns else "slirp4netns is missing")
+
+
+def check_rights() -> None:
+    """RunError for a root who may not set up a network: the root of a container, most often (capabilities(7))."""
+    if os.geteuid() != 0:
+        return  # whose network is in a user namespace, with every capability there
+    status = Path("/proc/self/status").read_text()
+    held = int(next(line for line in status.splitlines() if line.startswith("CapEff:")).split()[1], 16)
+    if not held >> _NET_ADMIN & 1:
+        raise RunError(
+            "a private network needs CAP_NET_ADMIN, which this root doesn't have (in a container?)",
+            hint="start with --network host (ports are then the application's own) or --network none",
+        )
 
 
 def tun_obstacle() -> str:

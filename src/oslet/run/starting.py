@@ -101,7 +101,10 @@ def launch(
     mode = wish.network or contract.network
     mapping = ids.mapping(image.uid, image.gid)
     monitor.reap()
-    obstacle = network.obstacle(tools.slirp4netns) if mode == "private" else ""
+    obstacle = ""
+    if mode == "private":
+        network.check_rights()
+        obstacle = network.obstacle(tools.slirp4netns)
     folder, record, doors = _reserve(sealed, contract, wish, mode, mapping, tools, places, keep=bool(obstacle))
     made: Monitor | None = None
     carrier: network.Carrier | None = None
