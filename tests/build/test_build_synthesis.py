@@ -17,6 +17,7 @@ from oslet.model.lock import Lock, Package
 from oslet.model.oslet import Policy, Rule, Start
 from oslet.model.tree import Contents, Entry, Tree
 from oslet.store import Store
+from oslet.testing.makers import Made, make_tar
 
 
 @pytest.fixture
@@ -203,23 +204,36 @@ def test_a_script_is_answered_by_the_declaration(store: Store) -> None:
     assert files.text("/srv/f") == "x" and entry(files, "/srv/l").target == "a"
 
 
-def test_a_script_that_is_run_leaves_its_difference(store: Store, tmp_path: Path) -> None:
-    a = package(store, "a", {"/usr/bin/a": "1"}, postinst=script("frobnicate"))
+def test_a_script_that_is_run_leaves_its_difference(store: Store) -> None:
+    """What the sandbox hands back is a layer; what the tree on disk doesn't show of an entry stays as it was."""
+    brought: dict[str, str | tuple[str, int]] = {"/bin/sh": "", "/etc/gone": "1", "/etc/old/x": "1", "/etc/kept": "1"}
+    a = package(store, "a", brought, postinst=script("frobnicate"))
     seen: list[list[str]] = []
 
     def sandbox(
         rootfs: Path, command: Sequence[str], *, stdin: bytes = b"", changes: Path, timeout: float = 0
     ) -> Captured:
         seen.append(list(command))
-        assert (rootfs / ".oslet/postinst").exists()
-        (changes / "srv").mkdir()
-        (changes / "srv/a").write_text("made")
-        (changes / "srv/l").symlink_to("a")
+        assert (rootfs / "var/lib/dpkg/info/a.postinst").exists()
+        made = {
+            "/srv/a": Made("made", 0o600, 33, 34),
+            "/srv/l": Made(link="a"),
+            "/etc/.wh.gone": Made(),
+            "/etc/old/.wh..wh..opq": Made(),
+            "/root": Made(kind="dir", mode=0o755),
+            "/var/lib/dpkg/status": Made("x"),
+            "/tmp/x": Made("x"),
+        }
+        changes.write_bytes(make_tar(made))
         return Captured(0, b"", b"")
 
     files = built(store, [a], Policy(scripts=(("a", "run"),)), sandbox=sandbox)
-    assert files.text("/srv/a") == "made" and entry(files, "/srv/l").target == "a" and files.get("/.oslet") is None
-    assert seen[0][-3:] == ["/.oslet/postinst", "configure", ""]
+    one = entry(files, "/srv/a")
+    assert (files.text("/srv/a"), one.mode, one.uid, one.gid) == ("made", 0o600, 33, 34)
+    assert entry(files, "/srv/l").target == "a" and entry(files, "/root").mode == 0o700
+    assert [p for p in ("/etc/gone", "/etc/old/x", "/var/lib/dpkg", "/tmp/x") if files.get(p)] == []
+    assert files.get("/etc/old") and files.get("/etc/kept")
+    assert seen[0][-3:] == ["/var/lib/dpkg/info/a.postinst", "configure", ""]
 
 
 def test_a_conffile_says_so(store: Store) -> None:

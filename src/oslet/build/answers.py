@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -18,13 +19,21 @@ from oslet.store.trees import folder_mode
 
 _SHELL = (
     'export DPKG_MAINTSCRIPT_PACKAGE="$1" DPKG_MAINTSCRIPT_NAME="$2" DPKG_ROOT="" DEBIAN_FRONTEND=noninteractive; '
-    'export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8; shift 2; exec "$@"'
+    'export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 PERL_BADLANG=0; shift 2; exec "$@"'
 )
-_FOLDER = "/.oslet"
-_INSTANCE = (_FOLDER, "/tmp", "/run", "/proc", "/sys", "/dev")
+_INFO = "/var/lib/dpkg/info"
+"""Where dpkg has scripts and what comes with them; debconf looks for a package's questions beside its script."""
+_INSTANCE = ("/var/lib/dpkg", "/var/cache/debconf", "/tmp", "/run", "/proc", "/sys", "/dev")
+"""What is no part of an image: the state of package managers, and what is the instance's own while it runs."""
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _ORIGIN = "made:scripts"
+_ESSENTIAL = (
+    'add what it uses to packages: Debian\'s Essential ones ("dash", "coreutils", "sed", "perl-base", …),\n'
+    "  which every script counts on, are in an image only when they are named or needed"
+)
+_NO_PROGRAM = (126, 127)
+"""A shell's statuses for a program that isn't there, or can't be run (POSIX, 2.8.2)."""
 _LIMITS = Limits(members=100_000, size=1 << 30)
 
 
@@ -53,8 +62,9 @@ def _bits(text: str, where: str) -> int:
     return int(text, 8)
 
 
-def run_script(files: Files, sandbox: Sandbox | None, package: str, script: str, text: str) -> None:
-    """Run one script in an isolated instance of the tree so far, and merge what it changed.
+def run_script(files: Files, sandbox: Sandbox | None, package: str, script: str, control: Mapping[str, str]) -> None:
+    """Run one script in an isolated instance of the tree so far, and merge what it changed. ``control`` has the text of
+    the package's script, and whatever else came with it.
 
     A tree on disk belongs to root throughout, so a script that gives another's file to root changes nothing; say
     that in a rule.
@@ -62,10 +72,13 @@ def run_script(files: Files, sandbox: Sandbox | None, package: str, script: str,
     where = f"[scripts] {package}"
     if sandbox is None:
         raise BuildError(f"{package}'s {script} can't be run here: there is no sandbox", where=where)
-    path = f"{_FOLDER}/{script}"
+    if not files.is_file("/bin/sh"):
+        raise BuildError(f"{package}'s {script} needs a shell, and the image has none", where=where, hint=_ESSENTIAL)
     args = ["install"] if script == "preinst" else ["configure", ""]
     trial = Files(files.store, files)
-    trial.put(path, text.encode(), mode=0o755, origin="made:scripts", reason="runs while building")
+    for name, text in control.items():
+        trial.put(f"{_INFO}/{package}.{name}", text.encode(), mode=0o755, origin=_ORIGIN, reason="runs while building")
+    path = f"{_INFO}/{package}.{script}"
     rootfs = files.store.lay_down(trial.tree())
     with tempfile.TemporaryDirectory(prefix="oslet-script-") as folder:
         changes = Path(folder) / "changes.tar"
@@ -79,7 +92,9 @@ def run_script(files: Files, sandbox: Sandbox | None, package: str, script: str,
                 f"{package}'s {script} ended with status {ended.code}"
                 + "".join(f"\n    {line[:110]}" for line in tail),
                 where=where,
-                hint="it ran without network, as root of its own user namespace",
+                hint=_ESSENTIAL
+                if ended.code in _NO_PROGRAM
+                else "it ran without network, as root of its own user namespace",
             )
         with changes.open("rb") as layer:
             _merge(files, layer, f"{package}'s {script} made it, run in isolation as the declaration asks", where)
@@ -124,5 +139,4 @@ def _facts(member: Member, old: Entry | None) -> tuple[int, int, int]:
 
 
 def _passing(path: str) -> bool:
-    """Whether it is ours, or the instance's own while it runs."""
     return path.startswith(tuple(f"{folder}/" for folder in _INSTANCE)) or path in _INSTANCE

@@ -62,12 +62,12 @@ def synthesise(
         arch=next((p.arch for p, _ in packages if p.arch != "all"), "amd64"),
         versions={p.name: p.version for p, _ in packages},
     )
-    to_run: list[tuple[str, str, str]] = []
+    to_run: list[tuple[str, str]] = []
     read_scripts(
         install,
         contents,
         dict(policy.scripts),
-        lambda package, script, text: to_run.append((package, script, text)),
+        lambda package, script, _: to_run.append((package, script)),
         lambda package, rule: apply_rule(files, users, package, rule),
     )
     clear_scratch(files)
@@ -78,8 +78,9 @@ def synthesise(
     write_accounts(files, users, start.user)
     if to_run:
         linker_cache(files)
-    for package, script, text in to_run:
-        run_script(files, sandbox, package, script, text)
+    control = {c.origin: c.control for c in contents}
+    for package, script in to_run:
+        run_script(files, sandbox, package, script, control[package])
     strip_rights(files, install.capabilities, policy.setuid)
     for path in sorted(install.conffiles):
         if (entry := files.get(path)) is not None and not entry.origin.startswith("made:"):

@@ -148,7 +148,7 @@ class Files:
             uid=entry.uid if uid is None else uid,
             gid=entry.gid if gid is None else gid,
             mode=entry.mode if mode is None else mode,
-            reason=f"{entry.reason}; {reason}" if reason and entry.reason else reason or entry.reason,
+            reason="; ".join(dict.fromkeys(filter(None, (*entry.reason.split("; "), reason)))),
         )
 
     def own_exactly(self, path: str, uid: int, gid: int) -> None:
