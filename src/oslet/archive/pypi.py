@@ -123,7 +123,7 @@ def fetch(
         for done, (name, path) in enumerate(pool.map(one, missing), 1):
             found[name] = path
             if progress:
-                progress("wheels", done, len(missing))
+                progress("fetching wheels", done, len(missing))
     return found
 
 

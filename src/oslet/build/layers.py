@@ -72,7 +72,7 @@ def layers(
         for made in pool.map(lambda part: make(part[0], part[1], store, compression=compression), parts):
             done.append(made)
             if progress:
-                progress("layers", len(done), len(parts))
+                progress("packing layers", len(done), len(parts))
     return tuple(done)
 
 

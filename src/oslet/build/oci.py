@@ -145,7 +145,7 @@ def write_layout(made: oci.Parcel, folder: Path, *, tag: str, progress: Progress
         if not target.exists():
             _copy(blob.path, target)
         if progress:
-            progress("blobs", count, len(made.blobs))
+            progress("writing layers", count, len(made.blobs))
     _replace(blobs / made.descriptor.sha256, made.manifest)
     _replace(folder / "oci-layout", _LAYOUT)
     named = _named(made, tag)
@@ -179,7 +179,7 @@ def write_archive(made: oci.Parcel, file: Path, *, tag: str, name: str, progress
                 member = Member(f"/blobs/sha256/{sha256}", "file", size=blob.descriptor.size)
                 writer.add(member, _chunks(blob.path))
                 if progress:
-                    progress("blobs", count, len(unique))
+                    progress("writing layers", count, len(unique))
             writer.close()
         new.replace(file)
     finally:

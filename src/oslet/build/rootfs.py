@@ -49,7 +49,7 @@ def _fill(tree: Tree, store: Store, root: Path, progress: Progress | None) -> No
         if entry.kind == "file":
             path.chmod(entry.mode)
         if progress and count % 256 == 0:
-            progress("files", count, len(tree.entries))
+            progress("writing files", count, len(tree.entries))
     for entry in reversed(folders):  # last, so that a folder without write permission can be filled
         path = root / entry.path.lstrip("/")
         if owners:

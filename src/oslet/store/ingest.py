@@ -72,7 +72,7 @@ def ingest_many(
             for done, job in enumerate(as_completed(jobs), 1):
                 found[jobs[job]] = job.result()
                 if progress is not None:
-                    progress("unpacking", done, len(jobs))
+                    progress("unpacking packages", done, len(jobs))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
