@@ -56,7 +56,7 @@ def test_many_in_parallel_give_the_same_as_one_by_one(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     store = Store(tmp_path / "store")
     many = ingest_many(store, wanted, workers=4, progress=lambda *said: told.append(said))
-    assert told == [("unpacking", n + 1, 12) for n in range(12)]
+    assert told == [("unpacking packages", n + 1, 12) for n in range(12)]
     other = Store(tmp_path / "other")
     assert many == {name: ingest_deb(other, path, name=name, sha256=digest) for name, digest, path in wanted}
     assert list(many) == [name for name, _, _ in wanted]
