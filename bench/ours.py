@@ -27,7 +27,9 @@ class Ours:
         self.built: dict[str, Any] = json.loads(self.oslet(self.warm, "build", self.file, "--json"))
 
     def environment(self, home: Path) -> dict[str, str]:
-        return {**os.environ, "OSLET_HOME": str(home)}
+        """A person's: where Python may keep its byte code."""
+        kept = {n: v for n, v in os.environ.items() if n != "PYTHONDONTWRITEBYTECODE"}
+        return {**kept, "OSLET_HOME": str(home)}
 
     def oslet(self, home: Path, *words: str | Path) -> str:
         return command([OSLET, *words], env=self.environment(home)).stdout

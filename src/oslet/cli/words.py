@@ -5,7 +5,6 @@ Own code, since the options after TARGET are known only once TARGET is read, and
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -87,6 +86,8 @@ def _next(todo: list[str], name: str) -> str:
 
 
 def _unknown(name: str, known: Sequence[str], has_params: bool) -> DeclarationError:
+    import difflib
+
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]}?" if near else "--help lists the options" + (" and params" if has_params else "")
     return DeclarationError("no such option", where=name, hint=hint)

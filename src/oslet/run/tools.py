@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +38,8 @@ def found(name: str) -> str | None:
 
 @cache
 def _found(name: str, path: str) -> str | None:
+    import shutil  # a build looks for no programs
+
     return shutil.which(name, path=f"{path}:{_BESIDE}")
 
 
