@@ -107,7 +107,7 @@ def in_api(ours: Ours) -> Run:
 
 
 def in_runtime(runtime: str, room: Path) -> tuple[Run, subprocess.Popen[str]]:
-    """The runtime alone on the same tree: user, network, mount, pid, ipc and uts namespaces, no cgroups, no seccomp.
+    """The runtime alone on the same tree, told what oslet tells it: namespaces, mounts, seccomp; no cgroups.
 
     A process of ours in a mount namespace waits for a line, runs it once, and tells the seconds. For crun that
     namespace has no cgroups: it refuses a machine whose cgroups are half v1 and half v2.
@@ -144,23 +144,13 @@ def _pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
 
 
 def _config(rootfs: Path) -> dict[str, Any]:
-    """The least OCI config that isolates: what oslet asks for, but for seccomp and the writable layer."""
-    ids = [{"containerID": 0, "hostID": 0, "size": 65536}]
-    process = {"user": {"uid": 0, "gid": 0}, "args": COMMAND, "cwd": "/", "noNewPrivileges": True}
-    process |= {"env": ["PATH=/usr/bin:/bin"], "capabilities": {}}
-    mounts = [
-        {"destination": "/proc", "type": "proc", "source": "proc"},
-        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
-        {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["nosuid", "nodev", "mode=1777"]},
-    ]
-    kinds = ("user", "network", "mount", "pid", "ipc", "uts")
-    return {
-        "ociVersion": "1.0.2",
-        "process": process,
-        "root": {"path": str(rootfs), "readonly": True},
-        "mounts": mounts,
-        "linux": {"namespaces": [{"type": k} for k in kinds], "uidMappings": ids, "gidMappings": ids},
-    }
+    """What oslet tells the runtime, for a root that is ready instead of a layer of the instance's own."""
+    from oslet.run.config import Process, config
+    from oslet.run.ids import mapping
+
+    process = Process(tuple(COMMAND), (("PATH", "/usr/bin:/bin"),), "/", 0, 0)
+    told = config(process, hostname="hello", mapping=mapping(0, 0), volumes=(), own_network=True)
+    return {**told, "root": {"path": str(rootfs), "readonly": True}}
 
 
 def _serve(runtime: str, bundle: str, state: str) -> None:
