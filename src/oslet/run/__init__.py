@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from oslet.run.living import wait as wait
     from oslet.run.records import find as find
     from oslet.run.records import instances as instances
-    from oslet.run.starting import Places as Places
-    from oslet.run.starting import Sealed as Sealed
-    from oslet.run.starting import Wish as Wish
+    from oslet.run.reserving import Places as Places
+    from oslet.run.reserving import Sealed as Sealed
+    from oslet.run.reserving import Wish as Wish
     from oslet.run.starting import start as start
     from oslet.run.tools import Tools as Tools
     from oslet.run.volumes import remove_volume as remove_volume
@@ -41,7 +41,8 @@ _PLACES = {
     "limits": "Limits",
     "living": "Line Stats inspect logs prune remove send stats stop wait",
     "records": "find instances",
-    "starting": "Places Sealed Wish start",
+    "reserving": "Places Sealed Wish",
+    "starting": "start",
     "tools": "Tools",
     "volumes": "remove_volume",
 }

@@ -20,7 +20,7 @@ from typing import TypeAlias
 from oslet.model.instance import Arguments
 from oslet.run import living, records, starting
 from oslet.run.monitor import Stdio
-from oslet.run.starting import Places, Sealed, Wish
+from oslet.run.reserving import Places, Sealed, Wish
 from oslet.run.tools import Tools
 
 Relay: TypeAlias = Callable[[int, Callable[[int], None]], int]

@@ -2,63 +2,26 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from socket import socket
-from typing import Literal, NamedTuple
+
+from msgspec.structs import replace
 
 from oslet.errors import RunError
 from oslet.model.image import Image
 from oslet.model.instance import Arguments, Instance
-from oslet.model.oslet import Start
-from oslet.model.tree import Tree
 from oslet.run import config, ids, limits, monitor, network, placing, records, users, volumes
 from oslet.run.monitor import Monitor, Stdio
+from oslet.run.records import Record
+from oslet.run.reserving import Making, Places, Sealed, Wish, decide, reserve
 from oslet.run.tools import Tools
 
 _LOOK = 0.001
 """Seconds between two looks."""
-
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-class Sealed(NamedTuple):
-    """An image ready to run: its value and digest, its tree as a value and as a folder on disk."""
-
-    image: Image
-    digest: str
-    tree: Tree
-    root: Path
-
-
-class Wish(NamedTuple):
-    """What a start may choose beside the arguments. Ports are written as Docker's ``-p``.
-
-    ``volumes`` map a path inside to a folder, or to a volume's name. ``name`` is made up when empty. ``command``,
-    when given, is run in the image's stead. An instance with ``remove`` leaves nothing when it ends.
-    """
-
-    name: str = ""
-    limits: limits.Limits = limits.Limits()
-    volumes: Mapping[str, Path | str] = {}
-    publish: tuple[str, ...] = ()
-    network: Literal["private", "host", "none"] | None = None
-    env: tuple[tuple[str, str], ...] = ()
-    command: tuple[str, ...] = ()
-    tty: bool = False
-    remove: bool = False
-
-
-class Places(NamedTuple):
-    """Where instances are kept (gone at the next boot), and volumes (kept)."""
-
-    state: Path
-    data: Path
 
 
 def silent(notice: str) -> None:
@@ -91,103 +54,120 @@ def launch(
     stdio: Stdio | None,
     session: bool,
     notice: Callable[[str], None] = silent,
-) -> tuple[Path, records.Record]:
+) -> tuple[Path, Record]:
     """Make an instance; it runs, or has already ended, when this returns. ``stdio`` of None means logs. ``notice`` is
     told, in a line for a person, what this machine doesn't let the instance have."""
-    from oslet.bind import start_with
-
-    image = sealed.image
-    contract = start_with(image.start, arguments)
-    mode = wish.network or contract.network
-    mapping = ids.mapping(image.uid, image.gid)
     monitor.reap()
-    obstacle = ""
-    if mode == "private":
-        network.check_rights()
-        obstacle = network.obstacle(tools.slirp4netns)
-    folder, record, doors = _reserve(sealed, contract, wish, mode, mapping, tools, places, keep=bool(obstacle))
-    made: Monitor | None = None
-    carrier: network.Carrier | None = None
-    try:
-        index = placing.Index.of(sealed.tree)
-        attached = volumes.chosen(contract.volumes, wish.volumes, places.data, record.name)
-        groups = limits.make(wish.limits, record.id)
-        record = _with(record, cgroups=tuple(map(str, groups)))
-        with _pipe(mode == "private") as (life, held):
-            made = monitor.spawn(
-                folder,
-                monitor.arguments(
-                    sealed.root,
-                    tools.crun,
-                    places.state,
-                    folder,
-                    scratch=wish.limits.scratch,
-                    mapping=mapping,
-                    network=mode,
-                    volumes=[v.host for v in attached],
-                ),
-                stdio=stdio or _logged(folder),
-                rootless=mapping.rootless,
-                own_network=mode == "private",
-                session=session,
-                life=held,
-            )
-            monitor.hear(made)
-            monitor.map_ids(made, mapping)
-            record = _with(record, monitor=made.pid, began=records.began(made.pid) or 0)
-            limits.enter(groups, (made.pid, *records.descendants(made.pid)))
+    making = decide(sealed, arguments, wish, tools, places)
+    folder, record, doors = reserve(making)
+    with ExitStack() as ends:
+        for door in doors:
+            ends.callback(door.close)
+
+        @ends.push
+        def undo(kind: type[BaseException] | None, *_: object) -> None:
+            if kind:
+                records.discard(places.state, folder, record)
+
+        attached = volumes.chosen(making.contract.volumes, wish.volumes, places.data, record.name)
+        record = replace(record, cgroups=tuple(map(str, limits.make(wish.limits, record.id))))
+        with _pipe(making.network == "private") as (life, held):
+            made = _enclose(making, folder, attached, stdio or _logged(folder), session, held, ends)
+            record = replace(record, monitor=made.pid, began=records.began(made.pid) or 0)
+            limits.enter(tuple(map(Path, record.cgroups)), (made.pid, *records.descendants(made.pid)))
             monitor.proceed(made)
             if life is not None:
-                carrier = _carrier(made, folder, record, tools, life, doors, obstacle)
-                record = _with(record, carrier=carrier.pid, carrier_began=records.began(carrier.pid) or 0)
-        nodes = (
-            *placing.owned(sealed.tree),
-            *placing.names(_hostname(record.name), mode),
-            *placing.rendered(image.rendered, image.params, arguments, image.uid, image.gid),
-        )
-        run = _process(record, contract, wish, mapping, sealed)
-        wanted = config.config(
-            run,
-            hostname=_hostname(record.name),
-            mapping=mapping,
-            volumes=[v.path for v in attached],
-            own_network=mode == "none",
-        )
-        monitor.hear(made)
-        _fill(made, nodes, index, sealed.root, mapping, attached, image, places)
-        (made.place / "config.json").write_text(json.dumps(wanted))
-        if carrier and obstacle:
+                carrier = _carrier(made, folder, record, tools, life, doors, making.obstacle)
+                ends.callback(os.close, carrier.ready)
+                record = replace(record, carrier=carrier.pid, carrier_began=records.began(carrier.pid) or 0)
+        _furnish(making, made, record, attached)
+        if life is not None and making.obstacle:
             network.settle(carrier, folder)
-        record = _with(record, starting=False)
-        records.write(folder, record)
-        monitor.proceed(made)
-        pid = _running(made, places.state / "runtime" / folder.name / "status")
-        record = _with(record, pid=pid, pid_began=(records.began(pid) or 0) if pid else 0)
-        records.write(folder, record)
-    except BaseException:
-        if made:
-            monitor.kill(made.pid)
-        records.discard(places.state, folder, record)
-        raise
-    finally:
-        if made:
-            monitor.close(made)
-        if carrier:
-            os.close(carrier.ready)
-        for door in doors:
-            door.close()
-    if obstacle:
+        record = _set_going(made, replace(record, starting=False), places)
+    if making.obstacle:
         forwarded = "; its ports are forwarded" if doors else ""
-        notice(
-            f"no way out of this instance: {obstacle}{forwarded} (--network host shares the machine's network)",
-        )
+        way = "--network host shares the machine's network"
+        notice(f"no way out of this instance: {making.obstacle}{forwarded} ({way})")
     return folder, record
+
+
+def _enclose(
+    making: Making,
+    folder: Path,
+    attached: Sequence[volumes.Volume],
+    stdio: Stdio,
+    session: bool,
+    held: int | None,
+    ends: ExitStack,
+) -> Monitor:
+    """A monitor in namespaces of its own, with the instance's ids; killed if ``ends`` end in an error."""
+    given = monitor.arguments(
+        making.sealed.root,
+        making.tools.crun,
+        making.places.state,
+        folder,
+        scratch=making.wish.limits.scratch,
+        mapping=making.mapping,
+        network=making.network,
+        volumes=[v.host for v in attached],
+    )
+    made = monitor.spawn(
+        folder,
+        given,
+        stdio=stdio,
+        rootless=making.mapping.rootless,
+        own_network=making.network == "private",
+        session=session,
+        life=held,
+    )
+    ends.callback(monitor.close, made)
+
+    @ends.push
+    def undo(kind: type[BaseException] | None, *_: object) -> None:
+        if kind:
+            monitor.kill(made.pid)
+
+    monitor.hear(made)
+    monitor.map_ids(made, making.mapping)
+    return made
+
+
+def _furnish(making: Making, made: Monitor, record: Record, attached: tuple[volumes.Volume, ...]) -> None:
+    """Everything the instance finds: its own files, its volumes, and what the runtime is told of it."""
+    sealed, mapping = making.sealed, making.mapping
+    image = sealed.image
+    nodes = (
+        *placing.owned(sealed.tree),
+        *placing.names(_hostname(record.name), making.network),
+        *placing.rendered(image.rendered, image.params, making.arguments, image.uid, image.gid),
+    )
+    wanted = config.config(
+        _process(record, making),
+        hostname=_hostname(record.name),
+        mapping=mapping,
+        volumes=[v.path for v in attached],
+        own_network=making.network == "none",
+    )
+    index = placing.Index.of(sealed.tree)
+    monitor.hear(made)
+    _fill(made, nodes, index, sealed.root, mapping, attached, image, making.places)
+    (made.place / "config.json").write_text(json.dumps(wanted))
+
+
+def _set_going(made: Monitor, record: Record, places: Places) -> Record:
+    """Let the monitor run what it has; the record of what runs then."""
+    records.write(made.folder, record)
+    monitor.proceed(made)
+    pid = _running(made, places.state / "runtime" / made.folder.name / "status")
+    record = replace(record, pid=pid, pid_began=(records.began(pid) or 0) if pid else 0)
+    records.write(made.folder, record)
+    return record
 
 
 def _carrier(
     made: Monitor,
     folder: Path,
-    record: records.Record,
+    record: Record,
     tools: Tools,
     life: int,
     doors: Sequence[socket],
@@ -207,94 +187,8 @@ def _carrier(
     return carrier
 
 
-def _reserve(
-    sealed: Sealed,
-    contract: Start,
-    wish: Wish,
-    mode: Literal["private", "host", "none"],
-    mapping: ids.Mapping,
-    tools: Tools,
-    places: Places,
-    *,
-    keep: bool,
-) -> tuple[Path, records.Record, tuple[socket, ...]]:
-    """A folder and a name, with everything checked that can be before anything starts; with ``keep``, also the ports'
-    listening sockets."""
-    image = sealed.image
-    account = users.account(sealed.root, image.uid)
-    ports = network.published(contract.ports, wish.publish) if mode != "none" else ()
-    if mode == "host" and any(p.container != p.host for p in ports):
-        raise RunError(
-            "with --network host a port can't be published under another number",
-            hint="leave -p out, and set the application's own port by its parameter",
-        )
-    places.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _alone(places.state):
-        others = [(f, r) for f, r in records.records(places.state)]
-        living = [r for _, r in others if records.alive(r)]
-        name = _name(wish.name or image.name, bool(wish.name), living)
-        doors = network.claim(ports, living, keep=keep)
-        for old_folder, old in others:
-            if old.name == name:
-                records.discard(places.state, old_folder, old)
-        folder = records.create(places.state)
-        record = records.Record(
-            id=folder.name,
-            name=name,
-            image=sealed.digest,
-            image_name=image.name,
-            created=time.time(),
-            boot=records.boot(),
-            monitor=os.getpid(),
-            began=records.began(os.getpid()) or 0,
-            pid=0,
-            uid=image.uid,
-            gid=image.gid,
-            rootless=mapping.rootless,
-            single=mapping.single,
-            crun=str(tools.crun),
-            env=_environment(contract, wish, account.home),
-            workdir=contract.workdir,
-            capabilities=contract.capabilities,
-            stop_signal=contract.stop_signal,
-            published=ports,
-            network=mode,
-            cgroups=(),
-            health=contract.health,
-            remove=wish.remove,
-            starting=True,
-        )
-        records.write(folder, record)
-    return folder, record, doors
-
-
-@contextmanager
-def _alone(state: Path) -> Iterator[None]:
-    """One start at a time chooses its name and ports."""
-    with (state / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _name(wanted: str, given: bool, living: list[records.Record]) -> str:
-    """The name itself; a made-up one gets a number while another runs under it. An ended one's is free again."""
-    if not wanted or "/" in wanted or wanted.startswith((".", "-")) or not wanted.isprintable() or len(wanted) > 200:
-        raise RunError(f"{wanted!r} is no name for an instance", hint="letters, digits, dots and dashes will do")
-    taken = {r.name for r in living}
-    if wanted not in taken:
-        return wanted
-    if given:
-        raise RunError(f"an instance {wanted!r} runs already", hint=f"oslet stop {wanted}, or give another --name")
-    return next(f"{wanted}-{n}" for n in range(2, len(taken) + 3) if f"{wanted}-{n}" not in taken)
-
-
 def _hostname(name: str) -> str:
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in name)[:63].strip("-") or "oslet"
-
-
-def _environment(contract: Start, wish: Wish, home: str) -> tuple[tuple[str, str], ...]:
-    given = {"PATH": _PATH, "HOME": home, **({"TERM": os.environ.get("TERM", "xterm")} if wish.tty else {})}
-    return tuple({**given, **dict(contract.env), **dict(wish.env)}.items())
 
 
 def _fill(
@@ -321,21 +215,21 @@ def _fill(
         (made.place / "own" / owner).write_bytes("\0".join(paths).encode())
 
 
-def _process(
-    record: records.Record, contract: Start, wish: Wish, mapping: ids.Mapping, sealed: Sealed
-) -> config.Process:
-    command = wish.command or contract.command
+def _process(record: Record, making: Making) -> config.Process:
+    image, contract = making.sealed.image, making.contract
+    command = making.wish.command or contract.command
     if not command:
-        raise RunError(f"{sealed.image.name} has no command", hint="give one after the image, or declare command = […]")
+        raise RunError(f"{image.name} has no command", hint="give one after the image, or declare command = […]")
+    groups = users.account(making.sealed.root, record.uid).groups
     return config.Process(
         args=tuple(command),
         env=record.env,
         workdir=contract.workdir,
         uid=record.uid,
         gid=record.gid,
-        groups=tuple(g for g in users.account(sealed.root, record.uid).groups if ids.has_gid(mapping, g)),
+        groups=tuple(g for g in groups if ids.has_gid(making.mapping, g)),
         capabilities=contract.capabilities,
-        terminal=wish.tty,
+        terminal=making.wish.tty,
     )
 
 
@@ -388,9 +282,3 @@ def _pipe(wanted: bool) -> Iterator[tuple[int | None, int | None]]:
     finally:
         os.close(life)
         os.close(held)
-
-
-def _with(record: records.Record, **changes: object) -> records.Record:
-    import msgspec
-
-    return msgspec.structs.replace(record, **changes)
