@@ -6,7 +6,7 @@ import pytest
 
 from oslet.errors import DeclarationError
 from oslet.model.lock import Lock, Package
-from oslet.model.tree import Dropped, Entry, Tree
+from oslet.model.tree import Entry, Tree
 from oslet.trim.why import why
 
 
@@ -26,7 +26,7 @@ TREE = Tree(
         Entry("/usr/lib/libc.so", "file", 0o644, size=7, digest="d", origin="libc", reason="libc is needed by libweb"),
         Entry("/etc/passwd", "file", 0o644, size=3, digest="e", origin="made:users", reason="base-passwd names root"),
     ),
-    (Dropped("/usr/share/man/web.1", "web", 9, "manuals: read by people"),),
+    (Entry("/usr/share/man/web.1", "file", 0o644, size=9, origin="web", reason="manuals: read by people"),),
 )
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from oslet.errors import ResolveError as ResolveError
     from oslet.errors import RunError as RunError
     from oslet.model.instance import Secret as Secret
+    from oslet.model.oslet import Check as Check
     from oslet.model.oslet import Http as Http
     from oslet.model.oslet import Rule as Rule
     from oslet.model.oslet import SecretFile as SecretFile
@@ -44,7 +45,7 @@ _ROOMS = {
     "oslet.declare": "Oslet param Str Int Float Bool Enum Port Size Duration Url Path Address List Exec",
     "oslet.errors": "OsletError DeclarationError ResolveError IntegrityError BuildError RunError NetworkError",
     "oslet.model.instance": "Secret",
-    "oslet.model.oslet": "Http Tcp Template Text SecretFile Rule",
+    "oslet.model.oslet": "Check Http Tcp Template Text SecretFile Rule",
     "oslet.model.source": "Debian",
     "oslet.workspace": "Workspace",
 }

@@ -96,7 +96,9 @@ class Oslet:
     network: ClassVar[Literal["private", "host", "none"]]
     capabilities: ClassVar[Sequence[str]]
     stop_signal: ClassVar[str]
-    trim: ClassVar[Literal["packages"]]
+    trim: ClassVar[model.Level]
+    features: ClassVar[Mapping[str, bool | str | Sequence[str] | Mapping[str, bool | str | Sequence[str]]]]
+    checks: ClassVar[Sequence[model.Check]]
     keep: ClassVar[Sequence[str]]
     setuid: ClassVar[Sequence[str]]
     source: ClassVar[Debian]
@@ -216,6 +218,8 @@ def _written(name: str, value: Any) -> Any:
                 return {"tcp": port}
             case model.Exec(command):
                 return {"exec": command}
+    if name == "checks":
+        return [{key: each for key, each in structs.asdict(check).items() if each} for check in value]
     if name == "files" and isinstance(value, Mapping):
         return {path: _file(content) for path, content in value.items()}
     if name == "scripts" and isinstance(value, Mapping):

@@ -10,7 +10,7 @@ from oslet.model.lock import Lock
 from oslet.model.oslet import Oslet, Wants
 from oslet.model.plan import Install, Place, Plan, Step, Synthesise, Unpack
 
-RULES = 1
+RULES = 2
 """The version of the rules that make a tree from packages: raised when a change of oslet changes images."""
 
 SYNTHESIS = ("merge", "trim", "debian", "files", "linker-cache", "byte-code")

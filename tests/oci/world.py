@@ -19,7 +19,7 @@ from oslet.model.lock import Lock
 from oslet.model.oslet import File, Policy, Start, Template
 from oslet.model.param import Param, PortKind, SecretKind, StrKind
 from oslet.model.plan import Plan
-from oslet.model.tree import Dropped, Entry, Tree
+from oslet.model.tree import Entry, Tree
 from oslet.store import Store
 from oslet.workspace import machine_arch
 
@@ -47,7 +47,10 @@ def tree_of(store: Store, files: dict[str, tuple[bytes, str]], more: tuple[Entry
     for path in list(entries):
         while path := path.rpartition("/")[0]:
             entries.setdefault(path, Entry(path, "dir", 0o755, origin="made:folders", reason="above a file"))
-    return Tree(tuple(entries[p] for p in sorted(entries)), (Dropped("/usr/share/doc/x", "x", 9, "documentation"),))
+    return Tree(
+        tuple(entries[p] for p in sorted(entries)),
+        (Entry("/usr/share/doc/x", "file", 0o644, size=9, origin="x", reason="documentation"),),
+    )
 
 
 def seal(store: Store, tree: Tree, start: Start, params: tuple[Param, ...] = (), *files: File) -> World:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-import posixpath
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -12,10 +11,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from oslet.errors import BuildError
-from oslet.model.tree import Dropped, Entry, Tree
-
-MAX_LINKS = 40
-"""How many links one path may pass through; the kernel's own limit (path_resolution(7))."""
+from oslet.model.tree import Entry, Tree, follow
 
 
 class Objects(Protocol):
@@ -37,10 +33,10 @@ class Files:
     the path itself, and make missing parents with the same origin and reason.
     """
 
-    def __init__(self, store: Objects, entries: Iterable[Entry], dropped: Iterable[Dropped] = ()) -> None:
+    def __init__(self, store: Objects, entries: Iterable[Entry], dropped: Iterable[Entry] = ()) -> None:
         self.store = store
         self._entries: dict[str, Entry] = {e.path: e for e in entries if e.path != "/"}
-        self._dropped: list[Dropped] = list(dropped)
+        self._dropped: list[Entry] = list(dropped)
         self._children: dict[str, set[str]] | None = None
         for entry in list(self._entries.values()):
             self._make_parents(entry.path, entry.origin, f"holds {entry.path}")
@@ -178,7 +174,7 @@ class Files:
                 head, _, tail = victim.rpartition("/")
                 self._children.get(head or "/", set()).discard(tail)
             if not entry.origin.startswith("made:"):
-                self._dropped.append(Dropped(victim, entry.origin, entry.size, reason))
+                self._dropped.append(replace(entry, reason=reason, by=""))
 
     def tree(self) -> Tree:
         """The tree as a value: sorted by path, every parent there, what was left out included."""
@@ -203,23 +199,7 @@ class Files:
             raise BuildError(f"{head} is a file, so nothing can stand at {path}", where=origin)
 
     def _follow(self, path: str, *, last: bool) -> str:
-        todo = [part for part in posixpath.normpath(path).split("/") if part]
-        done = ""
-        seen = 0
-        while todo:
-            part = todo.pop(0)
-            if part == "..":
-                done = done.rpartition("/")[0]
-                continue
-            here = f"{done}/{part}"
-            entry = self._entries.get(here)
-            if entry is None or entry.kind != "link" or not (todo or last):
-                done = here
-                continue
-            seen += 1
-            if seen > MAX_LINKS:
-                raise BuildError("links go in circles", where=path)
-            if entry.target.startswith("/"):
-                done = ""
-            todo = [p for p in entry.target.split("/") if p not in ("", ".")] + todo
-        return done or "/"
+        try:
+            return follow(path, self._entries.get, last=last)[0]
+        except ValueError as error:
+            raise BuildError(str(error), where=path) from None

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from oslet.codec import content, parts, starting
+from oslet.codec import content, cutting, parts, starting
 from oslet.codec.conform import Faults, Place, conform
 from oslet.codec.places import Key, line_of, locate, spell
 from oslet.codec.shape import Declaration
@@ -77,11 +77,13 @@ def lower(table: dict[str, Any], folder: Path, place: Place) -> Oslet:
             stop_signal=starting.stop_signal(table, faults),
         ),
         policy=Policy(
-            trim=table.get("trim", "packages"),
+            trim=table.get("trim", "safe"),
+            features=cutting.features(table.get("features", {})),
             keep=starting.inside(table, "keep", faults),
             setuid=starting.inside(table, "setuid", faults),
             scripts=starting.scripts(table.get("scripts", {}), faults),
         ),
+        checks=cutting.checks(table, texts),
     )
     faults.raise_any(place)
     return value

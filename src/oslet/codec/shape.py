@@ -15,6 +15,7 @@ from oslet.model import param as kinds
 Texts: TypeAlias = list[str]
 Maybe: TypeAlias = UnsetType
 Octal: TypeAlias = Annotated[str, Meta(pattern="^0?[0-7]{3}$")]
+Feature: TypeAlias = bool | str | Texts
 UrlPath: TypeAlias = Annotated[str, Meta(pattern="^/")]
 
 
@@ -66,6 +67,15 @@ class HealthTable(_Table):
     port: Annotated[str | int | Maybe, Meta(description="the port that http asks; the first of ports when absent")] = (
         UNSET
     )
+
+
+class CheckTable(_Table):
+    """One thing that the image must do the same trimmed and untrimmed: exactly one of run, exec and http."""
+
+    name: Annotated[str, Meta(description="what is checked, in a few words")]
+    run: Annotated[Texts | Maybe, Meta(description="a command in a fresh instance, instead of the image's own")] = UNSET
+    exec: Annotated[Texts | Maybe, Meta(description="a command inside a healthy instance")] = UNSET
+    http: Annotated[UrlPath | Maybe, Meta(description="GET of this path, from a healthy instance")] = UNSET
 
 
 class RuleTable(_Table):
@@ -191,8 +201,13 @@ class Declaration(_Table):
     capabilities: Annotated[Texts | Maybe, Meta(description="Linux capabilities it keeps; none when absent")] = UNSET
     stop_signal: Annotated[str | Maybe, Meta(description='the signal that ends it; "SIGTERM" when absent')] = UNSET
     trim: Annotated[
-        Literal["packages"] | Maybe,
-        Meta(description='how much is left out; "packages" when absent'),
+        Literal["packages", "safe", "lean"] | Maybe,
+        Meta(description='how much is left out: what no application reads ("packages"), also what nothing reaches of '
+             'packages that are not named ("safe", when absent), or of any package or wheel ("lean")'),
+    ] = UNSET  # fmt: skip
+    features: Annotated[
+        dict[str, Feature | dict[str, Feature]] | Maybe,
+        Meta(description="what packages can do without: `oslet features TARGET` lists the switches and their price"),
     ] = UNSET
     keep: Annotated[Texts | Maybe, Meta(description="paths (with * and **) that stay whatever trim says")] = UNSET
     setuid: Annotated[Texts | Maybe, Meta(description="programs that keep their setuid or setgid bit")] = UNSET
@@ -203,6 +218,9 @@ class Declaration(_Table):
     ] = UNSET
     params: Annotated[dict[str, AnyParam] | Maybe, Meta(description="the typed values it leaves open, by name")] = UNSET
     health: Annotated[HealthTable | Maybe, Meta(description="when an instance counts as healthy")] = UNSET
+    checks: Annotated[
+        list[CheckTable] | Maybe, Meta(description="what `oslet test` asks of the image trimmed and untrimmed")
+    ] = UNSET
     scripts: Annotated[
         dict[str, str | RuleTable] | Maybe,
         Meta(description='package → what its maintainer scripts become: "ignore", "run" or a rule'),

@@ -101,6 +101,25 @@ class Start(Struct, frozen=True):
     stop_signal: str = "SIGTERM"
 
 
+Level: TypeAlias = Literal["packages", "safe", "lean"]
+"""How much is left out: what no application reads; what nothing reaches, of packages that nobody named; of all."""
+
+FeatureValue: TypeAlias = bool | str | tuple[str, ...]
+
+
+class Check(Struct, frozen=True, forbid_unknown_fields=True):
+    """One thing that an image must do the same trimmed and untrimmed.
+
+    Exactly one of ``run`` (a command in a fresh instance, instead of the image's), ``exec`` (a command inside a healthy
+    instance) and ``http`` (a path to GET from it) is set. Exit code or status, and what is said, are compared.
+    """
+
+    name: str
+    run: tuple[str, ...] = ()
+    exec: tuple[str, ...] = ()
+    http: str = ""
+
+
 class Rule(Struct, frozen=True, tag="rule", forbid_unknown_fields=True):
     """What to do in a maintainer script's stead; each field adds to the tree.
 
@@ -115,9 +134,13 @@ class Rule(Struct, frozen=True, tag="rule", forbid_unknown_fields=True):
 
 
 class Policy(Struct, frozen=True):
-    """How the image is cut and what its maintainer scripts become."""
+    """How the image is cut and what its maintainer scripts become.
 
-    trim: Literal["packages"] = "packages"
+    ``features`` are the switches that the declaration sets, by their dotted names (``postgres.jit``), in name order.
+    """
+
+    trim: Level = "safe"
+    features: tuple[tuple[str, FeatureValue], ...] = ()
     keep: tuple[str, ...] = ()
     setuid: tuple[str, ...] = ()
     scripts: tuple[tuple[str, Literal["ignore", "run"] | Rule], ...] = ()
@@ -133,4 +156,5 @@ class Oslet(Struct, frozen=True):
     params: tuple[Param, ...] = ()
     start: Start = Start()
     policy: Policy = Policy()
+    checks: tuple[Check, ...] = ()
     help: str = ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -14,7 +16,9 @@ class Entry(Struct, frozen=True, array_like=True):
 
     ``path`` is absolute and normal (no trailing slash, ``.`` or ``..``); ``mode`` holds the permission bits (07777);
     ``digest`` is the sha256 of a file's content, in hex; ``target`` a link's. ``origin`` is a package's name,
-    ``wheel:NAME``, ``files`` (the declaration's own) or ``made:STEP``; ``reason`` is one sentence.
+    ``wheel:NAME``, ``files`` (the declaration's own) or ``made:STEP``. ``reason`` is one sentence: the evidence that
+    keeps it, or why it was left out; ``by`` is the kept path that this evidence was found in, empty where the sentence
+    itself leads to the declaration.
     """
 
     path: str
@@ -27,22 +31,19 @@ class Entry(Struct, frozen=True, array_like=True):
     target: str = ""
     origin: str = ""
     reason: str = ""
+    by: str = ""
 
-
-class Dropped(Struct, frozen=True, array_like=True):
-    """One path that was left out, who would have brought it, its size in bytes, and why."""
-
-    path: str
-    origin: str
-    size: int
-    reason: str
+    @property
+    def program(self) -> bool:
+        """Whether it is a file that may be executed, and no library."""
+        return self.kind == "file" and bool(self.mode & 0o111) and ".so" not in self.path.rpartition("/")[2]
 
 
 class Tree(Struct, frozen=True):
-    """A whole file system, sorted by path, and what was left out."""
+    """A whole file system, sorted by path, and what was left out of it, whole: so that it can be served again."""
 
     entries: tuple[Entry, ...] = ()
-    dropped: tuple[Dropped, ...] = ()
+    dropped: tuple[Entry, ...] = ()
 
     @property
     def size(self) -> int:
@@ -66,3 +67,35 @@ class Contents(Struct, frozen=True):
     digest: str
     entries: tuple[Entry, ...]
     control: dict[str, str] = {}
+
+
+MAX_LINKS = 40
+"""How many links one path may pass through; the kernel's own limit (path_resolution(7))."""
+
+
+def follow(path: str, get: Callable[[str], Entry | None], *, last: bool = True) -> tuple[str, tuple[str, ...]]:
+    """Where ``path`` leads inside a tree, and the links it passes; the last part need not exist.
+
+    ``get`` gives what stands at a path exactly. With ``last`` a link at the path itself is followed too. Raises
+    ValueError when links go in circles.
+    """
+    todo = [part for part in posixpath.normpath(path).split("/") if part][::-1]
+    done = ""
+    passed: list[str] = []
+    while todo:
+        part = todo.pop()
+        if part == "..":
+            done = done.rpartition("/")[0]
+            continue
+        here = f"{done}/{part}"
+        entry = get(here)
+        if entry is None or entry.kind != "link" or not (todo or last):
+            done = here
+            continue
+        passed.append(here)
+        if len(passed) > MAX_LINKS:
+            raise ValueError("links go in circles")
+        if entry.target.startswith("/"):
+            done = ""
+        todo += [p for p in entry.target.split("/") if p not in ("", ".")][::-1]
+    return done or "/", tuple(passed)

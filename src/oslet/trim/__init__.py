@@ -8,7 +8,7 @@ import msgspec
 
 from oslet.model.lock import Lock, Package, Wheel
 from oslet.model.oslet import Policy
-from oslet.model.tree import Dropped, Entry, Tree
+from oslet.model.tree import Entry, Tree
 from oslet.trim.rules import Rule, globs, rules
 
 __all__ = ["because", "trim"]
@@ -33,7 +33,7 @@ def trim(entries: Iterable[Entry], lock: Lock, policy: Policy) -> Tree:
     everywhere = rules("packages")
     spared = tuple(r for r in everywhere if r.named)
     kept: list[Entry] = []
-    dropped: list[Dropped] = []
+    dropped: list[Entry] = []
     alive: set[str] = set()  # folders that hold something kept
     lost: set[str] = set()  # folders that held something left out
     for entry in sorted(entries, key=lambda e: e.path, reverse=True):  # what a folder holds comes before it
@@ -44,7 +44,7 @@ def trim(entries: Iterable[Entry], lock: Lock, policy: Policy) -> Tree:
         else:
             lost.add(_parent(entry.path))
             reason = f"{rule.name}: {rule.reason}" if rule else "hollow: all this folder held was left out"
-            dropped.append(Dropped(entry.path, entry.origin, entry.size, reason))
+            dropped.append(msgspec.structs.replace(entry, reason=reason))
     return Tree(tuple(reversed(kept)), tuple(reversed(dropped)))
 
 
