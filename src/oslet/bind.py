@@ -163,6 +163,12 @@ def at_build(oslet: Oslet, given: Mapping[str, object], *, where: str = "") -> O
         files=tuple(File(file.path, content(file.content)) for file in oslet.files),
         params=tuple(param for param in oslet.params if param.at == "start"),
         start=_start(oslet.start, some),
+        checks=tuple(
+            structs.replace(
+                check, run=tuple(map(some, check.run)), exec=tuple(map(some, check.exec)), http=some(check.http)
+            )
+            for check in oslet.checks
+        ),
     )
 
 
