@@ -59,6 +59,7 @@ def _base(lock: Lock, plan: Plan, contents: Fetched, store: Store, sandbox: Sand
         return store.load(tree, Tree), bare
     from oslet.build.debian import synthesise
     from oslet.build.merge import merge
+    from oslet.build.supply.status import record
     from oslet.trim import trim
 
     packages = contents()
@@ -68,6 +69,7 @@ def _base(lock: Lock, plan: Plan, contents: Fetched, store: Store, sandbox: Sand
     pairs = [(p, by_name[p.name]) for p in lock.packages]
     synthesise(files, pairs, plan.policy, plan.start, sandbox=sandbox, name=plan.name, suite=plan.suite)
     linker_cache(files)
+    record(files, packages)
     before = files.tree()
     _compile(files, lock, store, sandbox, lambda: store.lay_down(before))
     sealed = files.tree()
