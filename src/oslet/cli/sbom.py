@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 import click
 
@@ -21,15 +22,14 @@ from oslet.cli import options
 )
 @click.option("--files", is_flag=True, help="List every file, with its digest and why it is there.")
 @options.as_json
-def command(target: str, form: str, files: bool, as_json: bool) -> None:
+def command(target: str, form: Literal["spdx", "cyclonedx", "cyclonedx-1.6"], files: bool, as_json: bool) -> None:
     """What an image is made of, as SPDX or CycloneDX in JSON: packages, digests, licences, needs.
 
     The same image gives the same document. SOURCE_DATE_EPOCH sets the time that it bears.
     """
     from oslet.cli import render
-    from oslet.workspace.supply import FORMATS, sbom
+    from oslet.workspace.supply import sbom
 
-    wanted = FORMATS[FORMATS.index(form)]  # type: ignore[arg-type]
     with options.workspace() as workspace:
-        document = sbom(workspace, workspace.image(target), wanted, os.environ, files=files)
+        document = sbom(workspace, workspace.image(target), form, os.environ, files=files)
     render.as_json(document)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from oslet.workspace import Workspace
 
 Format: TypeAlias = Literal["spdx", "cyclonedx", "cyclonedx-1.6"]
-FORMATS: tuple[Format, ...] = ("spdx", "cyclonedx", "cyclonedx-1.6")
 
 
 def bill_of(workspace: Workspace, built: Built, environment: Mapping[str, str]) -> Bill:
@@ -72,7 +71,7 @@ def _sha1(workspace: Workspace, made: Bill) -> dict[str, str]:
 
 
 def statement(workspace: Workspace, built: Built, *, oci: bool) -> dict[str, Any]:
-    """What an image was made from, as an in-toto statement; with ``oci`` also about the manifest that ``push`` sends."""
+    """What an image was made from, as an in-toto statement; with ``oci`` also about the manifest ``push`` sends."""
     from oslet.build.supply.provenance import provenance
 
     store = workspace.store

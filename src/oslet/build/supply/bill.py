@@ -23,6 +23,9 @@ from oslet.store import Store
 EPOCH = "1970-01-01T00:00:00Z"
 """When a document says it was made, unless SOURCE_DATE_EPOCH says otherwise: equal images give equal documents."""
 
+MAX_FIELD = 500
+"""Letters of a name, an address or a summary that are read."""
+
 
 class Told(Struct, frozen=True):
     """What a package says of itself. ``source`` is the source package of a Debian one; ``files`` counts what it
@@ -187,8 +190,8 @@ def _deb(contents: Contents, docs: Mapping[str, Entry], store: Store) -> Told:
     text = _text(copyright_file, store).decode("utf-8", "replace")
     return Told(
         of_copyright(text),
-        fields.get("Maintainer", ""),
-        fields.get("Homepage", ""),
+        fields.get("Maintainer", "")[:MAX_FIELD],
+        fields.get("Homepage", "")[:MAX_FIELD],
         summary(contents),
         source,
         version.strip("() ") or fields.get("Version", ""),
@@ -198,8 +201,8 @@ def _deb(contents: Contents, docs: Mapping[str, Entry], store: Store) -> Told:
 
 def summary(contents: Contents) -> str:
     """The first line of a Debian package's description."""
-    control = contents.control.get("control", "")
-    return next((line[12:].strip() for line in control.splitlines() if line.startswith("Description:")), "")
+    match = re.search(r"^Description:[ \t]*(.*)$", contents.control.get("control", ""), re.MULTILINE)
+    return match[1].strip()[:MAX_FIELD] if match else ""
 
 
 def _wheel(contents: Contents, store: Store) -> Told:
@@ -211,9 +214,9 @@ def _wheel(contents: Contents, store: Store) -> Told:
     urls = {label.lower(): url for label, url in raw.get("project_urls", {}).items()}
     return Told(
         of_metadata(metadata, texts, contents.origin.removeprefix("wheel:")),
-        raw.get("author_email") or raw.get("author") or raw.get("maintainer_email", ""),
-        raw.get("home_page") or urls.get("homepage") or urls.get("source", ""),
-        raw.get("summary", ""),
+        (raw.get("author_email") or raw.get("author") or raw.get("maintainer_email", ""))[:MAX_FIELD],
+        (raw.get("home_page") or urls.get("homepage") or urls.get("source", ""))[:MAX_FIELD],
+        raw.get("summary", "")[:MAX_FIELD],
         "",
         "",
         *_extent(contents),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import TypeAlias
 
 Ref: TypeAlias = Callable[[str], str]
@@ -18,6 +18,7 @@ Ref: TypeAlias = Callable[[str], str]
 MAX_TERMS = 200
 """Names in one expression; more can't be meant, and nesting them costs."""
 
+_NO_BRACKETS = str.maketrans("", "", "()")
 _GNU = re.compile(r"(A|L|)GPL[-_ ]?v?([1-3](?:\.[0-9])?)(?:\.0)?(-only|-or-later|\+|)", re.IGNORECASE)
 _GFDL = re.compile(r"GFDL(-NIV)?-(1\.[1-3])(\+?)", re.IGNORECASE)
 
@@ -28,7 +29,8 @@ _OTHER_NAMES = {
     "bsd-2": "BSD-2-Clause", "bsd 2-clause": "BSD-2-Clause", "2-clause bsd": "BSD-2-Clause",
     "bsd-3": "BSD-3-Clause", "bsd 3-clause": "BSD-3-Clause", "3-clause bsd": "BSD-3-Clause",
     "3-clause bsd license": "BSD-3-Clause", "bsd 3-clause license": "BSD-3-Clause", "new bsd": "BSD-3-Clause",
-    "bsd-4": "BSD-4-Clause", "artistic": "Artistic-1.0-Perl", "artistic-1": "Artistic-1.0", "artistic-2": "Artistic-2.0",
+    "bsd-4": "BSD-4-Clause", "artistic": "Artistic-1.0-Perl", "artistic-1": "Artistic-1.0",
+    "artistic-2": "Artistic-2.0",
     "zlib/libpng": "Zlib", "boost-1.0": "BSL-1.0", "cc0": "CC0-1.0", "psf": "PSF-2.0", "psf-2": "PSF-2.0",
     "psfl": "PSF-2.0", "python software foundation license": "PSF-2.0", "isc license": "ISC", "mpl 2.0": "MPL-2.0",
     "mpl-2": "MPL-2.0", "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0", "sil-1.1": "OFL-1.1",
@@ -44,7 +46,7 @@ _EXCEPTIONS = {
 }  # fmt: skip
 
 
-@cache
+@lru_cache(maxsize=4096)
 def known(name: str) -> str:
     """The SPDX expression that one licence's name means; empty when SPDX knows none. ``name`` may be any text."""
     from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
@@ -118,9 +120,13 @@ def _group(words: list[str], ref: Ref) -> str | None:
 
 def both(expressions: list[str]) -> str:
     """One expression that asks for all of these, each named once, in their order."""
-    parts = [part for each in expressions for part in ([each] if " OR " in each else each.split(" AND "))]
-    unique = list(dict.fromkeys(filter(None, parts)))
+    unique = list(dict.fromkeys(part for each in expressions for part in _demands(each) if part))
     return unique[0] if len(unique) == 1 else " AND ".join(_bracketed(each) for each in unique)
+
+
+def _demands(made: str) -> list[str]:
+    """The parts of an expression that all must hold; one that leaves a choice is one part."""
+    return [made] if " OR " in made else made.translate(_NO_BRACKETS).split(" AND ")
 
 
 def _bracketed(made: str) -> str:

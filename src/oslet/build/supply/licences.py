@@ -20,15 +20,17 @@ _CLASSIFIERS = {
     "ISC License (ISCL)": "ISC", "Python Software Foundation License": "PSF-2.0", "zlib/libpng License": "Zlib",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0", "Mozilla Public License 1.1 (MPL 1.1)": "MPL-1.1",
     "GNU General Public License v2 (GPLv2)": "GPL-2.0-only", "The Unlicense (Unlicense)": "Unlicense",
-    "GNU General Public License v2 or later (GPLv2+)": "GPL-2.0-or-later", "Boost Software License 1.0 (BSL-1.0)": "BSL-1.0",
+    "GNU General Public License v2 or later (GPLv2+)": "GPL-2.0-or-later",
+    "Boost Software License 1.0 (BSL-1.0)": "BSL-1.0",
     "GNU General Public License v3 (GPLv3)": "GPL-3.0-only",
     "GNU General Public License v3 or later (GPLv3+)": "GPL-3.0-or-later",
     "GNU Lesser General Public License v2 (LGPLv2)": "LGPL-2.0-only",
     "GNU Lesser General Public License v2 or later (LGPLv2+)": "LGPL-2.0-or-later",
     "GNU Lesser General Public License v3 (LGPLv3)": "LGPL-3.0-only",
     "GNU Lesser General Public License v3 or later (LGPLv3+)": "LGPL-3.0-or-later",
-    "GNU Affero General Public License v3": "AGPL-3.0-only", "Historical Permission Notice and Disclaimer (HPND)": "HPND",
-    "GNU Affero General Public License v3 or later (AGPLv3+)": "AGPL-3.0-or-later", "PostgreSQL License": "PostgreSQL",
+    "GNU Affero General Public License v3": "AGPL-3.0-only", "PostgreSQL License": "PostgreSQL",
+    "GNU Affero General Public License v3 or later (AGPLv3+)": "AGPL-3.0-or-later",
+    "Historical Permission Notice and Disclaimer (HPND)": "HPND",
 }  # fmt: skip
 """Trove classifiers that mean one licence; "BSD License" and "Apache Software License" don't say which."""
 
@@ -116,10 +118,10 @@ def of_metadata(metadata: bytes, texts: Iterable[str], name: str) -> Licence:
     if classes and all(_CLASSIFIERS.get(c) for c in classes):
         return Licence(both([_CLASSIFIERS[c] for c in classes]), "METADATA: classifiers")
     field = raw.get("license", "").strip()
-    if "\n" not in field and (made := known(field)):
-        return Licence(made, "METADATA: License")
-    if made := _by_text(whole or field):
-        return Licence(made, "licence file")
+    if "\n" not in field and (named := known(field)):
+        return Licence(named, "METADATA: License")
+    if recognised := _by_text(whole or field):
+        return Licence(recognised, "licence file")
     if field or whole:
         return _text(name, whole or field, f"METADATA: License ({field})" if 0 < len(field) < 40 else "licence file")
     if classes:
