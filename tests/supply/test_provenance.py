@@ -91,7 +91,7 @@ def test_openssl_agrees(tmp_path: Path) -> None:
     envelope = sign(b"{}", "kind", private_key(secret)[0])
     (tmp_path / "message").write_bytes(b"DSSEv1 4 kind 2 {}")
     (tmp_path / "signature").write_bytes(base64.b64decode(envelope.signatures[0].sig))
-    words = ["-verify", "-pubin", "-inkey", public, "-rawin", "-in", "message", "-sigfile", "signature"]
+    words = ["-verify", "-pubin", "-inkey", str(public), "-rawin", "-in", "message", "-sigfile", "signature"]
     done = subprocess.run(["openssl", "pkeyutl", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

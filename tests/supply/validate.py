@@ -18,9 +18,9 @@ def _spdx(document: Any) -> list[str]:
     from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
     try:
-        read = JsonLikeDictParser().parse(json.loads(json.dumps(document)))
+        read = JsonLikeDictParser().parse(json.loads(json.dumps(document)))  # type: ignore[no-untyped-call]
     except SPDXParsingError as error:
-        return list(error.get_messages())
+        return list(error.get_messages())  # type: ignore[no-untyped-call]
     return [fault.validation_message for fault in validate_full_spdx_document(read)]
 
 

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from oslet.build.files import Files
 from oslet.build.supply.bill import Bill, bill, distribution, told
-from oslet.build.supply.status import record
+from oslet.build.supply.status import notes, record
 from oslet.build.wheels import lay_wheels
 from oslet.codec import digest
 from oslet.model.image import Image
 from oslet.model.lock import Lock, Package
 from oslet.model.oslet import Policy, Start
 from oslet.model.param import Param, SecretKind, StrKind
-from oslet.model.plan import Install, Place, Plan, Unpack
+from oslet.model.plan import Install, Place, Plan, Step, Unpack
 from oslet.model.tree import Contents, Tree
 from oslet.store import Store
 from oslet.store.ingest import ingest_deb
@@ -79,12 +79,12 @@ def world(folder: Path) -> World:
     lock = Lock("", "trixie", "amd64", "3.13", tuple(packages), (wheel,))
     cut = trim((e for c in contents for e in c.entries), lock, Policy())
     files = Files(store, cut.entries, cut.dropped)
-    record(files, contents)
+    record(files, notes(contents))
     tree = files.tree()
-    steps = (*(Unpack(p.name, p.version, p.sha256) for p in packages), Install("app", "1.0", wheel.sha256, "3.13"))
+    steps: list[Step] = [Unpack(p.name, p.version, p.sha256) for p in packages]
+    steps += [Install("app", "1.0", wheel.sha256, "3.13"), Place("/app", "9" * 64)]
     params = (Param("who", StrKind(), "you"), Param("token", SecretKind(), "hunter2"))
-    placed = Place("/app", "9" * 64)
-    plan = Plan("world", "amd64", "trixie", (*steps, placed), Policy(), Start(("/usr/bin/web",)), params, (), 1)
+    plan = Plan("world", "amd64", "trixie", tuple(steps), Policy(), Start(("/usr/bin/web",)), params, (), 1)
     image = Image(
         name="world",
         arch="amd64",

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from oslet.build.scripts.reading import control_fields
 from oslet.build.supply.licences import MAX_TEXT, Licence, of_copyright, of_metadata
+from oslet.build.supply.status import MAX_FIELD, summary
 from oslet.codec import canonical
 from oslet.errors import IntegrityError
 from oslet.model.image import Image
@@ -22,9 +23,6 @@ from oslet.store import Store
 
 EPOCH = "1970-01-01T00:00:00Z"
 """When a document says it was made, unless SOURCE_DATE_EPOCH says otherwise: equal images give equal documents."""
-
-MAX_FIELD = 500
-"""Letters of a name, an address or a summary that are read."""
 
 
 class Told(Struct, frozen=True):
@@ -197,12 +195,6 @@ def _deb(contents: Contents, docs: Mapping[str, Entry], store: Store) -> Told:
         version.strip("() ") or fields.get("Version", ""),
         *_extent(contents),
     )
-
-
-def summary(contents: Contents) -> str:
-    """The first line of a Debian package's description."""
-    match = re.search(r"^Description:[ \t]*(.*)$", contents.control.get("control", ""), re.MULTILINE)
-    return match[1].strip()[:MAX_FIELD] if match else ""
 
 
 def _wheel(contents: Contents, store: Store) -> Told:
