@@ -16,6 +16,7 @@ VERBS = {
     "build": "Build an image and print its digest.",
     "vendor": "Put the locked packages in a folder, so that the build outlives its archive.",
     "why": "Why a path is in an image, or why it was left out.",
+    "size": "What an image's bytes are spent on, as a table or a page.",
     "run": "Start an image with arguments.",
     "ps": "The instances.",
     "logs": "What an instance wrote.",
