@@ -65,9 +65,7 @@ def command(target: str, by: By, dropped: bool, page: Path | None, as_json: bool
     else:
         _table(by, found, dropped, left_out if dropped else tree.size)
         count = sum(d.kind == "file" for d in tree.dropped)
-        render.talk(
-            f"{tree.files} files, {render.size(tree.size)}; left out: {count} files, {render.size(left_out)}"
-        )
+        render.talk(f"{tree.files} files, {render.size(tree.size)}; left out: {count} files, {render.size(left_out)}")
 
 
 def _table(by: str, found: Sequence[Row], dropped: bool, whole: int) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from oslet.model.lock import Lock
+from oslet.model.lock import Lock, Package, Wheel
 from oslet.model.tree import Entry, Tree, follow
 from oslet.trim import because
 from oslet.trim.kinds import reason_kind, type_of
@@ -36,7 +36,9 @@ def embedded(name: str, tree: Tree, lock: Lock) -> dict[str, Any]:
     origins = _origins(lock)
     numbers = {row[0]: n for n, row in enumerate(origins)}
     types, kinds, reasons = Words(), Words(), Words()
-    columns: dict[str, list[Any]] = {c: [] for c in ("shared", "rest", "size", "origin", "type", "kind", "reason", "by")}
+    columns: dict[str, list[Any]] = {
+        c: [] for c in ("shared", "rest", "size", "origin", "type", "kind", "reason", "by")
+    }
     flags: list[str] = []
     links: dict[int, str] = {}
     before = ""
@@ -44,7 +46,7 @@ def embedded(name: str, tree: Tree, lock: Lock) -> dict[str, Any]:
         if entry.origin not in numbers:
             numbers[entry.origin] = len(origins)
             origins.append([entry.origin, "", "", -1])
-        shared = len(os.path.commonprefix((before, entry.path)))
+        shared = len(os.path.commonprefix((before, entry.path)))  # noqa: RUF071 – characters are meant
         before = entry.path
         flags.append(entry.kind[0] if stays else entry.kind[0].upper())
         if entry.kind == "link":
@@ -75,11 +77,14 @@ def embedded(name: str, tree: Tree, lock: Lock) -> dict[str, Any]:
 
 def _origins(lock: Lock) -> list[list[Any]]:
     """What may bring a path: name, version, why it is there, and the number of the one that asked for it (or -1)."""
-    named = [*((p.name, "", p) for p in lock.packages), *((f"wheel:{w.name}", "wheel:", w) for w in lock.wheels)]
-    numbers = {name: n for n, (name, _, _) in enumerate(named)}
+    named: list[tuple[str, Package | Wheel]] = [
+        *((p.name, p) for p in lock.packages),
+        *((f"wheel:{w.name}", w) for w in lock.wheels),
+    ]
+    numbers = {name: n for n, (name, _) in enumerate(named)}
     return [
-        [name, item.version, because(item), numbers.get(f"{room}{item.by}", -1) if item.by else -1]
-        for name, room, item in named
+        [name, item.version, because(item), numbers.get(name.removesuffix(item.name) + item.by, -1) if item.by else -1]
+        for name, item in named
     ]
 
 

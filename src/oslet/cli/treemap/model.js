@@ -49,20 +49,31 @@ function reason(model, i) {
 function chain(model, start) {
   const hops = [];
   const seen = new Set();
-  let i = start;
-  for (;;) {
+  for (let i = start; i >= 0 && !seen.has(i) && hops.length < MAX_HOPS; i = model.by[i]) {
     seen.add(i);
-    hops.push({ path: i, text: reason(model, i) });
-    if (model.by[i] < 0 || seen.has(model.by[i]) || hops.length >= MAX_HOPS) break;
-    i = model.by[i];
+    hops.push({ path: i, origin: model.origin[i], text: reason(model, i) });
   }
-  let origin = model.origin[i];
-  while (origin >= 0 && hops.length < 2 * MAX_HOPS) {
+  const last = hops.at(-1);
+  const [asked, ...further] = requests(model, last.origin);
+  if (asked && !last.text.startsWith(asked.text)) hops.push(asked);
+  return [...hops, ...further];
+}
+
+/** Who asked for a package, and who asked for that one, up to what the declaration names. */
+function requests(model, origin) {
+  const hops = [];
+  while (origin >= 0 && hops.length < MAX_HOPS) {
     const [, , because, parent] = model.origins[origin];
-    if (because && !hops.some((hop) => hop.text.startsWith(because))) hops.push({ path: -1, text: because });
+    if (because) hops.push({ path: -1, origin, text: because });
     origin = parent;
   }
   return hops;
+}
+
+/** Where a chain ends: what the build makes of itself is there for every image of the kind. */
+function ending(model, hops) {
+  const [name] = model.origins[hops.at(-1).origin];
+  return name.startsWith("made:") ? "the build makes it, from what the declaration brings" : "the declaration";
 }
 
 /** What a path is grouped or coloured by. */
@@ -83,22 +94,29 @@ function hierarchy(model, by, show) {
     if (!model.file[i] || (show !== "both" && model.kept[i] !== (show === "kept"))) continue;
     const folders = model.paths[i].split("/").slice(1, -1);
     let here = root;
-    for (const name of by === "folder" ? folders : [`\u0000${key(model, by, i)}`, ...folders]) {
-      if (!here.inner.has(name)) here.inner.set(name, group(name.replace(/^\u0000/, ""), here));
+    if (folders.length) folders[0] = `/${folders[0]}`;
+    for (const name of by === "folder" ? folders : [key(model, by, i), ...folders]) {
+      if (!here.inner.has(name)) here.inner.set(name, group(name, here));
       here = here.inner.get(name);
     }
-    const leaf = { label: base(model.paths[i]), up: here, at: i, size: model.size[i], count: 1, children: [] };
-    here.children.push({ ...leaf, out: model.kept[i] ? 0 : model.size[i] });
+    const size = model.size[i];
+    const out = model.kept[i] ? 0 : size;
+    here.children.push({ label: base(model.paths[i]), up: here, at: i, size, count: 1, out, children: [] });
   }
-  close(root, by === "folder");
+  close(root, by !== "folder");
   return root;
 }
 
-/** Sum a group up, its largest part first; a folder that holds nothing but one folder is one with it. */
-function close(node, joined) {
+/** Sum a group up, its largest part first, without the folders that would only stand between. */
+function close(node, first) {
   for (const inner of node.inner.values()) {
-    close(inner, inner.up.up !== null || joined);
-    node.children.push(inner);
+    close(inner, false);
+    const parts = first || !between(inner) ? [inner] : inner.children;
+    for (const part of parts) {
+      if (part !== inner) part.label = `${inner.label}/${part.label}`;
+      part.up = node;
+      node.children.push(part);
+    }
   }
   for (const child of node.children) {
     node.size += child.size;
@@ -106,10 +124,10 @@ function close(node, joined) {
     node.out += child.out;
   }
   node.children.sort((a, b) => b.size - a.size || (a.label < b.label ? -1 : 1));
-  const [only] = node.children;
-  if (joined && node.up && node.children.length === 1 && only.at < 0) {
-    node.label += `/${only.label}`;
-    node.children = only.children;
-    for (const child of node.children) child.up = node;
-  }
+}
+
+/** Whether a folder holds no file of its own, and one folder in it holds nearly all of its bytes. */
+function between(node) {
+  return node.children.length <= 6 && node.children.every((child) => child.at < 0)
+    && node.children[0].size >= 0.9 * node.size;
 }

@@ -9,18 +9,24 @@ let here; // the group that the map shows
 let cells = []; // what is drawn
 let hues = new Map(); // key → number of its colour
 
-const chosenPath = (i) => {
+function chosenPath(i) {
   state.chosen = i;
   if (state.show !== "both" && model.kept[i] !== (state.show === "kept")) {
     document.querySelector('#show input[value="both"]').checked = true;
     state.show = "both";
     regroup();
   }
-  if (!cells.some((cell) => cell.node.at === i)) here = holder(root, i) ?? here;
   draw();
   tell();
-  history.replaceState(null, "", `#${encodeURI(model.paths[i].toWellFormed?.() ?? model.paths[i])}`);
-};
+  at("said").textContent = `${shown(model.paths[i])}: ${model.kept[i] ? "kept" : "left out"}. ${shown(reason(model, i))}`;
+  if (matchMedia("(max-width: 860px)").matches) at("panel").scrollIntoView({ block: "nearest" });
+  address(model.paths[i]);
+}
+
+/** The address names what is chosen, so that it can be sent to someone. */
+function address(path) {
+  history.replaceState(null, "", `#${addressed(path)}`);
+}
 
 /** The group that holds the file `i`, or null for one that has no area. */
 function holder(node, i) {
@@ -37,6 +43,17 @@ function zoom(node) {
   state.chosen = -1;
   draw();
   tell();
+  address("");
+}
+
+/** Zoom into a package, whatever the map was grouped by. */
+function openOrigin(origin) {
+  if (state.group !== "package") {
+    at("group").value = state.group = "package";
+    regroup();
+  }
+  const [name] = model.origins[origin];
+  zoom(root.children.find((node) => node.label === name) ?? group(name, root));
 }
 
 function open(node) {
@@ -45,7 +62,9 @@ function open(node) {
 }
 
 function tell() {
-  const inner = state.chosen >= 0 ? pathPanel(model, state.chosen, chosenPath) : groupPanel(model, here, open);
+  const doors = { path: chosenPath, origin: openOrigin, part: open };
+  const origin = state.group === "package" && here.up === root ? model.origins.findIndex(([name]) => name === here.label) : -1;
+  const inner = state.chosen >= 0 ? pathPanel(model, state.chosen, doors) : groupPanel(model, here, origin, doors);
   at("panel").replaceChildren(...inner);
   at("panel").scrollTop = 0;
 }
@@ -107,10 +126,10 @@ function drawn(cell, n, trail) {
   element.classList.toggle("trail", node.at >= 0 && trail.has(node.at));
   element.classList.toggle("dim", !isOpen && (state.hits !== null || state.only !== null) && !wanted(node));
   Object.assign(element.style, { left: `${cell.x}px`, top: `${cell.y}px`, width: `${w}px`, height: `${h}px` });
-  if (isOpen || (w > 34 && h > 15)) {
-    const label = make("span", { class: "name" }, make("bdi", {}, `${gone ? "✕ " : ""}${shown(node.label)}`));
+  if (isOpen || (w > 40 && h > 15)) {
+    const label = make("span", { class: "name" }, make("bdi", {}, `${gone ? "✕ " : ""}${node.at < 0 && !isOpen && w > 66 ? "▸ " : ""}${shown(node.label)}`));
     element.append(label);
-    if (isOpen ? w > 130 : h > 32 && w > 50) element.append(make("span", { class: "figure" }, bytes(node.size)));
+    if (isOpen ? w > 130 : h > 32 && w > 66) element.append(make("span", { class: "figure" }, bytes(node.size)));
   }
   return element;
 }
@@ -118,6 +137,7 @@ function drawn(cell, n, trail) {
 function draw() {
   const map = at("map");
   const { clientWidth: width, clientHeight: height } = map;
+  const held = map.contains(document.activeElement) ? cells[+document.activeElement.dataset.cell]?.node : undefined;
   cells = plot(here, width, height);
   if (state.chosen >= 0 && !cells.some((cell) => cell.node.at === state.chosen)) {
     const up = holder(here, state.chosen);
@@ -128,6 +148,7 @@ function draw() {
   if (!cells.length) map.append(make("p", { class: "quiet" }, "nothing here has any bytes"));
   const focus = cells.findIndex((cell) => cell.node.at === state.chosen && state.chosen >= 0);
   if (cells.length) map.children[Math.max(0, focus)].tabIndex = 0;
+  if (held) focusOn(Math.max(0, cells.findIndex((cell) => cell.node === held)));
   crumbs();
 }
 
@@ -187,11 +208,9 @@ function keys(event) {
     if (next >= 0) focusOn(next);
   } else if ((event.key === "Enter" || event.key === " ") && cell) {
     open(cell.node);
-    focusOn(Math.max(0, cells.findIndex((other) => other.node === cell.node)));
   } else if (event.key === "Escape" && (state.chosen >= 0 || here.up)) {
     if (state.chosen >= 0) zoom(here);
     else zoom(here.up);
-    focusOn(0);
   } else return;
   event.preventDefault();
 }
@@ -248,6 +267,6 @@ new ResizeObserver(draw).observe(at("map"));
 draw();
 tell();
 try {
-  const wish = model.places.get(decodeURI(location.hash.slice(1)));
+  const wish = model.places.get(decodeURIComponent(location.hash.slice(1)));
   if (wish !== undefined) chosenPath(wish);
 } catch { /* a fragment that is no text names no path */ }

@@ -11,11 +11,25 @@ function make(tag, given = {}, ...inner) {
   return element;
 }
 
+/** A link within the page; `go` is what following it does. */
+function door(address, go, ...inner) {
+  const follow = (event) => {
+    event.preventDefault();
+    go();
+  };
+  return make("a", { class: "path", href: `#${address}`, onclick: follow }, ...inner);
+}
+
+/** A path as part of an address; half a character (a lone surrogate) can't be written there. */
+function addressed(path) {
+  return encodeURIComponent(path.replace(/[\ud800-\udfff]/gu, "\ufffd")).replaceAll("%2F", "/");
+}
+
 /** A path that can be gone to; it may be broken after each slash. */
-function pathButton(model, i, go) {
+function pathDoor(model, i, go) {
   const parts = shown(model.paths[i]).split("/");
   const pieces = parts.flatMap((part, n) => (n ? ["/", make("wbr"), part] : [part]));
-  return make("button", { type: "button", class: "path", onclick: () => go(i) }, make("bdi", {}, ...pieces));
+  return door(addressed(model.paths[i]), () => go(i), make("bdi", {}, ...pieces));
 }
 
 /** A sentence in which each path that the tree knows can be gone to. */
@@ -23,9 +37,30 @@ function sentence(model, text, from, go) {
   const line = make("span", { class: "reason" });
   for (const piece of text.split(/(\/[^\s,;:()“”"']+)/u)) {
     const i = piece.startsWith("/") ? model.places.get(piece) : undefined;
-    line.append(i === undefined || i === from ? make("bdi", {}, shown(piece)) : pathButton(model, i, go));
+    line.append(i === undefined || i === from ? make("bdi", {}, shown(piece)) : pathDoor(model, i, go));
   }
   return line;
+}
+
+/** One hop's sentence: it leads to the paths that it names, or to the package that it begins with. */
+function told(model, hop, doors) {
+  const name = model.origins[hop.origin][0].replace(/^wheel:/, "");
+  const because = model.origins[hop.origin][2];
+  if (!because || !hop.text.startsWith(because)) return sentence(model, hop.text, hop.path, doors.path);
+  const leading = door("", () => doors.origin(hop.origin), shown(name));
+  return make("span", { class: "reason" }, leading, make("bdi", {}, shown(hop.text.slice(name.length))));
+}
+
+/** A chain as a list, one hop an item, the declaration last. */
+function chainList(model, hops, doors, first) {
+  const items = hops.map((hop, n) => {
+    const item = make("li", { class: hop.path < 0 ? "request" : "hop" });
+    if (n === 0 && first) item.append(make("b", {}, first), make("br"));
+    else if (hop.path >= 0) item.append(pathDoor(model, hop.path, doors.path), make("br"));
+    item.append(told(model, hop, doors));
+    return item;
+  });
+  return make("ol", { class: "chain" }, ...items, make("li", { class: "end" }, make("b", {}, ending(model, hops))));
 }
 
 function fact(name, value) {
@@ -36,49 +71,49 @@ function badge(kept) {
   return make("span", { class: kept ? "badge kept" : "badge out" }, kept ? "✓ kept" : "✕ left out");
 }
 
+function sizeFact(count) {
+  return fact("size", count < 1024 ? bytes(count) : `${bytes(count)} (${number(count)} B)`);
+}
+
 /** One path: what it is, where it comes from, and hop by hop why it is there (or not). */
-function pathPanel(model, i, go) {
+function pathPanel(model, i, doors) {
   const [origin, version] = model.origins[model.origin[i]];
-  const hops = chain(model, i);
-  const list = make("ol", { class: "chain" });
-  hops.forEach((hop, n) => {
-    const item = make("li", { class: hop.path < 0 ? "request" : "hop" });
-    if (hop.path >= 0 && n > 0) item.append(pathButton(model, hop.path, go), make("br"));
-    if (n === 0) item.append(make("b", {}, model.kept[i] ? "this path" : "this path is not in the image"), make("br"));
-    item.append(sentence(model, hop.text, hop.path, go));
-    list.append(item);
-  });
-  list.append(make("li", { class: "end" }, make("b", {}, "the declaration")));
   const kind = model.flags[i].toLowerCase();
+  const stays = model.kept[i];
   return [
-    make("h2", { id: "chosen" }, make("bdi", {}, shown(model.paths[i]))),
-    make("p", {}, badge(model.kept[i])),
+    make("h2", {}, make("bdi", {}, shown(model.paths[i]))),
+    make("p", {}, badge(stays)),
     make("dl", {},
-      ...(kind === "f" ? fact("size", `${bytes(model.size[i])}${model.size[i] < 1024 ? "" : ` (${number(model.size[i])} B)`}`) : []),
+      ...(kind === "f" ? sizeFact(model.size[i]) : []),
       ...(kind === "l" ? fact("link to", model.links[i] ?? "") : []),
       ...fact("type", model.types[model.type[i]]),
       ...fact("from", version ? `${origin} ${version}` : origin),
-      ...fact("kind of reason", model.kinds[model.kind[i]])),
-    make("h3", {}, model.kept[i] ? "Why it is here" : "Why it was left out"),
-    list,
+      ...fact("reason", model.kinds[model.kind[i]])),
+    make("h3", {}, stays ? "Why it is here" : "Why it was left out"),
+    chainList(model, chain(model, i), doors, stays ? "this path" : "this path is not in the image"),
   ];
 }
 
 /** One group: its bytes, and its largest parts, each with its share. */
-function groupPanel(model, node, open) {
+function groupPanel(model, node, origin, doors) {
   const most = node.children.slice(0, 40);
   const row = (child) => {
     const bar = make("span", { class: "bar", "aria-hidden": "true" });
     bar.style.width = `${(100 * child.size) / Math.max(1, node.size)}%`;
     const words = make("bdi", { class: child.out && child.out === child.size ? "label gone" : "label" }, shown(child.label));
-    return make("li", {}, make("button", { type: "button", class: "part", onclick: () => open(child) },
+    return make("li", {}, make("button", { type: "button", class: "part", onclick: () => doors.part(child) },
       words, make("span", { class: "figure" }, bytes(child.size)), bar));
   };
   const left = node.children.length - most.length;
   const out = node.out && node.out < node.size ? `, ${bytes(node.out)} of it left out` : node.out ? ", all left out" : "";
+  const asked = requests(model, origin);
+  const why = asked.length ? [make("h3", {}, "Why it is here"), chainList(model, asked, doors, "")] : [];
+  const version = origin < 0 ? "" : model.origins[origin][1];
   return [
-    make("h2", {}, make("bdi", {}, shown(node.label))),
+    make("h2", {}, make("bdi", {}, shown(version ? `${node.label} ${version}` : node.label))),
     make("p", {}, `${bytes(node.size)} in ${files(node.count)}${out}`),
+    ...why,
+    ...(why.length && most.length ? [make("h3", {}, "What it holds")] : []),
     make("ul", { class: "parts" }, ...most.map(row)),
     ...(left > 0 ? [make("p", { class: "quiet" }, `and ${number(left)} smaller`)] : []),
     make("p", { class: "quiet" }, "Choose a file to see why it is here; choose a group to look into it."),
