@@ -64,7 +64,7 @@ function open(node) {
 function tell() {
   const doors = { path: chosenPath, origin: openOrigin, part: open };
   const origin = state.group === "package" && here.up === root ? model.origins.findIndex(([name]) => name === here.label) : -1;
-  const inner = state.chosen >= 0 ? pathPanel(model, state.chosen, doors) : groupPanel(model, here, origin, doors);
+  const inner = state.chosen >= 0 ? pathPanel(model, state.chosen, doors) : groupPanel(model, here, origin, doors, state.show === "both");
   at("panel").replaceChildren(...inner);
   at("panel").scrollTop = 0;
 }
@@ -114,6 +114,7 @@ function groupHue(node) {
 function drawn(cell, n, trail) {
   const { node, open: isOpen, w, h } = cell;
   const gone = node.size > 0 && node.out === node.size;
+  const marked = gone && state.show === "both"; // where all is left out, a mark says nothing
   const words = `${shown(node.at >= 0 ? model.paths[node.at] : node.label)}, ${bytes(node.size)}`;
   const more = node.at >= 0 ? "" : `, ${files(node.count)}`;
   const element = make("div", {
@@ -122,12 +123,12 @@ function drawn(cell, n, trail) {
     ...(node.at < 0 ? { "aria-expanded": String(isOpen) } : { "data-path": model.paths[node.at] }),
     class: isOpen ? "group" : `leaf hue${node.at >= 0 ? hue(node.at) : groupHue(node)}${node.at < 0 ? " closed" : ""}`,
   });
-  element.classList.toggle("gone", gone);
+  element.classList.toggle("gone", marked);
   element.classList.toggle("trail", node.at >= 0 && trail.has(node.at));
   element.classList.toggle("dim", !isOpen && (state.hits !== null || state.only !== null) && !wanted(node));
   Object.assign(element.style, { left: `${cell.x}px`, top: `${cell.y}px`, width: `${w}px`, height: `${h}px` });
   if (isOpen || (w > 40 && h > 15)) {
-    const label = make("span", { class: "name" }, make("bdi", {}, `${gone ? "✕ " : ""}${node.at < 0 && !isOpen && w > 66 ? "▸ " : ""}${shown(node.label)}`));
+    const label = make("span", { class: "name" }, make("bdi", {}, `${marked ? "✕ " : ""}${node.at < 0 && !isOpen && w > 66 ? "▸ " : ""}${shown(node.label)}`));
     element.append(label);
     if (isOpen ? w > 130 : h > 32 && w > 66) element.append(make("span", { class: "figure" }, bytes(node.size)));
   }

@@ -95,12 +95,12 @@ function pathPanel(model, i, doors) {
 }
 
 /** One group: its bytes, and its largest parts, each with its share. */
-function groupPanel(model, node, origin, doors) {
+function groupPanel(model, node, origin, doors, both) {
   const most = node.children.slice(0, 40);
   const row = (child) => {
     const bar = make("span", { class: "bar", "aria-hidden": "true" });
     bar.style.width = `${(100 * child.size) / Math.max(1, node.size)}%`;
-    const words = make("bdi", { class: child.out && child.out === child.size ? "label gone" : "label" }, shown(child.label));
+    const words = make("bdi", { class: both && child.out && child.out === child.size ? "label gone" : "label" }, shown(child.label));
     return make("li", {}, make("button", { type: "button", class: "part", onclick: () => doors.part(child) },
       words, make("span", { class: "figure" }, bytes(child.size)), bar));
   };

@@ -30,7 +30,7 @@ function searching(model, box, list, count, found, go) {
   }
 
   function option(i, n) {
-    const item = make("div", { role: "option", id: `found-${n}`, class: model.kept[i] ? "" : "gone" },
+    const item = make("div", { role: "option", id: `found-${n}` },
       make("bdi", {}, shown(model.paths[i])),
       make("span", { class: "figure" }, model.kept[i] ? bytes(model.size[i]) : `✕ left out, ${bytes(model.size[i])}`));
     item.addEventListener("mousedown", (event) => {
