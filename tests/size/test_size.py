@@ -42,6 +42,13 @@ def test_rows_by_type_reason_and_folder() -> None:
     assert table("folder")["/usr/lib/python3.13"] == (2, 1_140_000, 0)
 
 
+def test_the_verb_offers_every_grouping() -> None:
+    from oslet.cli.size import command
+
+    (option,) = (p for p in command.params if p.name == "by")
+    assert tuple(getattr(option.type, "choices", ())) == GROUPINGS
+
+
 @pytest.mark.parametrize(
     "path, mode, word",
     [

@@ -269,6 +269,28 @@ def test_groups_and_colours(browser: Browser) -> None:
     assert len(set(prints)) == len(prints), "each colour has a print of its own"
 
 
+def test_rectangles_fill_the_map_and_none_is_lost(browser: Browser) -> None:
+    """Layout, on trees of all shapes: areas add up, none overlaps its neighbour's, each file is drawn or bundled."""
+    faults = browser.run("""
+        const faults = [];
+        for (const sizes of [[1], [1, 1], [9, 3, 3, 1, 0], Array(60000).fill(7), [1e9, ...Array(3000).fill(1)]]) {
+          const root = group("root", null);
+          const leaf = { up: root, count: 1, out: 0, children: [] };
+          root.children = sizes.map((size, at) => ({ ...leaf, label: `${at}`, at, size }));
+          root.size = sizes.reduce((a, b) => a + b);
+          const cells = plot(root, 800, 500);
+          const area = cells.reduce((sum, cell) => sum + cell.w * cell.h, 0);
+          const drawn = cells.reduce((sum, cell) => sum + cell.node.count, 0);
+          const inside = cells.every((c) => c.x >= -.01 && c.y >= -.01 && c.x + c.w <= 800.01 && c.y + c.h <= 500.01);
+          if (Math.abs(area - 400000) > 1) faults.push(`area ${area} of ${sizes.length}`);
+          if (drawn !== sizes.filter(Boolean).length) faults.push(`${drawn} of ${sizes.length} drawn`);
+          if (!inside) faults.push("outside");
+          if (cells.length > MOST_CELLS) faults.push(`${cells.length} cells`);
+        }
+        return faults""")
+    assert faults == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_labels_can_be_read(browser: Browser, scheme: str) -> None:
     """WCAG 2.2, 1.4.3: a contrast of 4.5 at least, for each colour of the map and the panel's own texts."""

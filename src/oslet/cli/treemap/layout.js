@@ -1,8 +1,8 @@
 // Where the rectangles are: a squarified treemap (Bruls, Huizing, van Wijk: "Squarified Treemaps", 2000).
 
-/** Rectangles for `nodes` (largest first), their areas in proportion to their sizes, each as near a square as may be. */
+/** Rectangles for `nodes` (none of size 0), their areas in proportion to their sizes, each as near a square as may be. */
 function squarify(nodes, box) {
-  const sized = nodes.filter((node) => node.size > 0);
+  const sized = [...nodes].sort((a, b) => b.size - a.size);
   const total = sized.reduce((sum, node) => sum + node.size, 0);
   const scale = (box.w * box.h) / total;
   const placed = [];
@@ -35,27 +35,36 @@ function squarify(nodes, box) {
 }
 
 const SMALL = 40; // square pixels: less can't be hit with a finger or a pointer
+const MOST_CELLS = 8000; // more than a browser draws while one waits
 const HEAD = 17; // pixels of a group's name
 
-/** The parts of a group as they will be drawn in an area: those too small to hit are one part that can be opened. */
-function gathered(node, area) {
-  const limit = (SMALL * node.size) / Math.max(1, area);
-  let cut = node.children.findIndex((child) => child.size < limit);
-  if (cut < 0 || node.children.length - cut < 2 || cut === 0) return node.children;
-  const rest = node.children.slice(cut);
-  const size = rest.reduce((sum, child) => sum + child.size, 0);
-  const count = rest.reduce((sum, child) => sum + child.count, 0);
-  const out = rest.reduce((sum, child) => sum + child.out, 0);
-  const more = { label: `${number(rest.length)} smaller`, up: node, at: -1, size, count, out, children: rest };
-  return [...node.children.slice(0, cut), { ...more, gathered: true }];
+/** Parts of a group that are drawn as one, which can be opened. */
+function bundle(node, parts) {
+  const sum = (what) => parts.reduce((total, part) => total + part[what], 0);
+  const label = `${number(parts.length)} smaller`;
+  return { label, up: node, at: -1, size: sum("size"), count: sum("count"), out: sum("out"), children: parts, bundle: true };
+}
+
+/** The parts of a group as they will be drawn in an area: those under `small` square pixels are bundled. */
+function gathered(node, area, small) {
+  const parts = node.children.filter((child) => child.size > 0);
+  const cut = parts.findIndex((part) => part.size * area < small * node.size);
+  if (cut < 0 || parts.length - cut < 2) return parts;
+  if (cut > 0) return [...parts.slice(0, cut), bundle(node, parts.slice(cut))];
+  const each = Math.ceil((parts.length * small) / Math.max(1, area));
+  if (each >= parts.length) return parts.slice(0, 1).concat(bundle(node, parts.slice(1)));
+  const bundles = [];
+  for (let n = 0; n < parts.length; n += each) bundles.push(bundle(node, parts.slice(n, n + each)));
+  return bundles;
 }
 
 /** All rectangles of the map, groups before what they hold. A group is open where there is room for its name. */
 function plot(root, width, height) {
   const cells = [];
+  const small = Math.max(SMALL, (width * height) / MOST_CELLS);
   function fill(node, box, depth) {
-    for (const cell of squarify(gathered(node, box.w * box.h), box)) {
-      const open = cell.node.at < 0 && !cell.node.gathered && cell.w >= 56 && cell.h >= 44;
+    for (const cell of squarify(gathered(node, box.w * box.h, small), box)) {
+      const open = cell.node.at < 0 && !cell.node.bundle && cell.w >= 56 && cell.h >= 44;
       cells.push({ ...cell, depth, open });
       if (!open) continue;
       const inner = { x: cell.x + 3, y: cell.y + HEAD + 2, w: cell.w - 6, h: cell.h - HEAD - 5 };

@@ -69,21 +69,29 @@ function tell() {
   at("panel").scrollTop = 0;
 }
 
-/** Colours for the keys with the most bytes, the rest share one. */
+/** Colours for the keys with the greatest share of what is kept or of what was left out; the rest share one. A key
+ * has the same colour whichever is shown, and stands in the legend where it is shown. */
 function recolour() {
-  const sums = new Map();
+  const sums = new Map(); // key → bytes kept, bytes left out
+  const all = [1, 1];
   for (let i = 0; i < model.n; i++) {
-    if (!model.file[i] || (state.show !== "both" && model.kept[i] !== (state.show === "kept"))) continue;
+    if (!model.file[i]) continue;
     const name = key(model, state.colour, i);
-    sums.set(name, (sums.get(name) ?? 0) + model.size[i]);
+    if (!sums.has(name)) sums.set(name, [0, 0]);
+    sums.get(name)[model.kept[i] ? 0 : 1] += model.size[i];
+    all[model.kept[i] ? 0 : 1] += model.size[i];
   }
-  const most = [...sums].sort((a, b) => b[1] - a[1]);
+  const share = ([, [kept, out]]) => Math.max(kept / all[0], out / all[1]);
+  const most = [...sums].sort((a, b) => share(b) - share(a));
   hues = new Map(most.slice(0, HUES - 1).map(([name], n) => [name, n]));
   state.only = null;
-  const rest = most.slice(HUES - 1).reduce((sum, [, size]) => sum + size, 0);
-  const rows = most.slice(0, HUES - 1).map(([name, size], n) => [name, size, n]);
-  if (most.length >= HUES) rows.push([`${number(most.length - HUES + 1)} others`, rest, HUES - 1]);
-  at("legend").replaceChildren(...rows.map(([name, size, n]) => make("button",
+  const now = ([kept, out]) => (state.show === "dropped" ? 0 : kept) + (state.show === "kept" ? 0 : out);
+  const rows = most.map(([name, both], n) => [name, now(both), n]).filter(([, size]) => size > 0);
+  const named = rows.filter(([, , n]) => n < HUES - 1).sort((a, b) => b[1] - a[1]);
+  const rest = rows.slice(named.length);
+  const bytesOfRest = rest.reduce((sum, [, size]) => sum + size, 0);
+  if (rest.length) named.push([rest.length > 1 ? `${number(rest.length)} others` : rest[0][0], bytesOfRest, HUES - 1]);
+  at("legend").replaceChildren(...named.map(([name, size, n]) => make("button",
     { type: "button", "aria-pressed": "false", "data-hue": n, onclick: () => only(n) },
     make("span", { class: `swatch hue${n}`, "aria-hidden": "true" }), make("bdi", {}, shown(name)),
     make("span", { class: "figure" }, bytes(size)))));
