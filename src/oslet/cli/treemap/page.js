@@ -1,6 +1,6 @@
 // The page: its state, the drawing of the map, and what clicks and keys do.
 
-const HUES = 9; // the last is for all that has no colour of its own
+const HUES = 12; // the last is for all that has no colour of its own
 const at = (id) => document.getElementById(id);
 const model = decode(JSON.parse(at("data").textContent));
 const state = { show: "kept", group: "package", colour: "type", chosen: -1, hits: null, only: null };
@@ -26,6 +26,13 @@ function chosenPath(i) {
 /** The address names what is chosen, so that it can be sent to someone. */
 function address(path) {
   history.replaceState(null, "", `#${addressed(path)}`);
+}
+
+/** The groups around the file `i`, the outermost first; none for a file that has no area. */
+function around(i) {
+  const groups = [];
+  for (let node = holder(root, i); node; node = node.up) groups.unshift(node);
+  return groups;
 }
 
 /** The group that holds the file `i`, or null for one that has no area. */
@@ -148,9 +155,9 @@ function draw() {
   const { clientWidth: width, clientHeight: height } = map;
   const held = map.contains(document.activeElement) ? cells[+document.activeElement.dataset.cell]?.node : undefined;
   cells = plot(here, width, height);
-  if (state.chosen >= 0 && !cells.some((cell) => cell.node.at === state.chosen)) {
-    const up = holder(here, state.chosen);
-    if (up && up !== here) [here, cells] = [up, plot(up, width, height)];
+  for (const inner of state.chosen < 0 ? [] : around(state.chosen)) {
+    if (cells.some((cell) => cell.node.at === state.chosen)) break;
+    [here, cells] = [inner, plot(inner, width, height)];
   }
   const trail = new Set(state.chosen < 0 ? [] : chain(model, state.chosen).map((hop) => hop.path));
   map.replaceChildren(...cells.map((cell, n) => drawn(cell, n, trail)));
