@@ -38,7 +38,8 @@ def test_rows_by_type_reason_and_folder() -> None:
     assert table("type")["manual"] == (0, 0, 700_000)
     reasons = table("reason")
     assert reasons["a library that is linked with (DT_NEEDED)"] == (2, 3_000_000, 0)
-    assert reasons["a Python import"][0] == 3 and reasons["manuals"] == (0, 0, 700_000)
+    assert reasons["a Python import"][0] == 3
+    assert reasons["manuals"] == (0, 0, 700_000) and reasons["unreached"] == (0, 0, 900_000)
     assert table("folder")["/usr/lib/python3.13"] == (2, 1_140_000, 0)
 
 
@@ -71,6 +72,31 @@ def test_the_verb_offers_every_grouping() -> None:
 )
 def test_types_are_words_that_people_use(path: str, mode: int, word: str) -> None:
     assert type_of(Entry(path, "file", mode)) == word
+
+
+@pytest.mark.parametrize(
+    "sentence, by, kind",
+    [
+        ("the declaration's command starts it", "", "started by the declaration"),
+        ("the declaration keeps it (keep)", "", "kept by the declaration (keep)"),
+        ("redis is named by the declaration (redis)", "", "named by the declaration"),
+        ("may load libz.so.1: it holds the name (dlopen)", "/usr/bin/x", "a library that is loaded by name (dlopen)"),
+        ("the kernel starts it by it (PT_INTERP)", "/usr/bin/x", "an interpreter"),
+        ("its first line is #!/bin/sh", "/usr/bin/x", "an interpreter"),
+        ("may import, by its name, ssl", "/usr/bin/x", "a Python import"),
+        ("tzdata holds data, and python3, which is in use, depends on it", "", "data of a package in use"),
+        ("Perl finds its modules by name, at run time", "/usr/bin/perl", "found by its name at run time"),
+        ("something quite new", "/usr/bin/x", "found in what stays"),
+        ("something quite new", "", "a reason of its own"),
+    ],
+)
+def test_kinds_of_reasons(sentence: str, by: str, kind: str) -> None:
+    assert reason_kind(sentence, kept=True, found=bool(by)) == kind
+
+
+def test_rules_and_features_are_their_own_kinds_of_reasons() -> None:
+    assert reason_kind("init-systems: no init", kept=False, found=False) == "init-systems"
+    assert reason_kind("feature python.dbm: nothing", kept=False, found=False) == "feature python.dbm"
 
 
 def test_a_path_in_a_reason_does_not_change_its_kind() -> None:

@@ -39,17 +39,17 @@ KEPT = (
     Entry("/usr", "dir", 0o755, origin="python3", reason=f"holds {SSL_PY}"),
     file("/app/app.py", 3000, "files", "the declaration puts it there (files)"),
     file("/usr/bin/python3.13", 6_500_000, "python3", "python3 is named by the declaration (python3)", mode=0o755),
-    file(SSL_PY, 520_000, "python3", f"{API}, line 3, imports ssl", API),
-    file(SSL_SO, 620_000, "python3", f"{SSL_PY}, line 100, imports _ssl", SSL_PY),
-    file(f"{LIB}/libssl.so.3", 1_100_000, "libssl3", f"{SSL_SO} needs libssl.so.3 (DT_NEEDED)", SSL_SO),
-    file(f"{LIB}/libc.so.6", 1_900_000, "libc6", "libssl.so.3 needs libc.so.6 (DT_NEEDED)", LINKED),
-    file(API, 900_000, "wheel:api", "/app/app.py, line 1, imports api.main", "/app/app.py"),
-    file(HOSTILE, 700_000, "libc6", f"data of {HOSTILE}", "/app/app.py"),
-    file(ODD, 600_000, "libc6", f"data of {ODD}", "/app/app.py"),
+    file(SSL_PY, 520_000, "python3", "imports ssl", API),
+    file(SSL_SO, 620_000, "python3", "imports _ssl", SSL_PY),
+    file(f"{LIB}/libssl.so.3", 1_100_000, "libssl3", "links libssl.so.3 (DT_NEEDED), found by ld.so.conf", SSL_SO),
+    file(f"{LIB}/libc.so.6", 1_900_000, "libc6", "links libc.so.6 (DT_NEEDED), found by ld.so.conf", LINKED),
+    file(API, 900_000, "wheel:api", "imports api.main", "/app/app.py"),
+    file(HOSTILE, 700_000, "libc6", f"names {HOSTILE}", "/app/app.py"),
+    file(ODD, 600_000, "libc6", f"names {ODD}", "/app/app.py"),
     file("/usr/share/empty", 0, "libc6", "libc6 is needed by libssl3 (libc6 (>= 2.38))"),
 )
 DROPPED = (
-    file(f"{LIB}/libthread_db.so.1", 900_000, "libc6", "nothing that stays reaches it"),
+    file(f"{LIB}/libthread_db.so.1", 900_000, "libc6", "unreached: nothing that stays links or loads it"),
     file("/usr/share/man/man1/python3.1.gz", 700_000, "python3", "manuals: manual pages are read by people"),
 )
 TREE = Tree(tuple(sorted(KEPT, key=lambda e: e.path)), DROPPED)

@@ -42,11 +42,19 @@ function sentence(model, text, from, go) {
   return line;
 }
 
-/** One hop's sentence: it leads to the paths that it names, or to the package that it begins with. */
+/** One hop's sentence: it leads to the paths that it names, or to the package that it begins with. A sentence is about
+ * the path that its evidence is in, so that one is said first, unless the sentence says it. */
 function told(model, hop, doors) {
   const name = model.origins[hop.origin][0].replace(/^wheel:/, "");
   const because = model.origins[hop.origin][2];
-  if (!because || !hop.text.startsWith(because)) return sentence(model, hop.text, hop.path, doors.path);
+  if (!because || !hop.text.startsWith(because)) {
+    const by = hop.path < 0 ? -1 : model.by[hop.path];
+    const line = sentence(model, hop.text, hop.path, doors.path);
+    if (by < 0 || hop.text.includes(model.paths[by])) return line;
+    const leading = door(addressed(model.paths[by]), () => doors.path(by), make("bdi", {}, shown(base(model.paths[by]))));
+    line.prepend(leading, ": ");
+    return line;
+  }
   const leading = door("", () => doors.origin(hop.origin), shown(name));
   return make("span", { class: "reason" }, leading, make("bdi", {}, shown(hop.text.slice(name.length))));
 }
