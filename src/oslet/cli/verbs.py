@@ -21,6 +21,7 @@ VERBS = {
     "sbom": "What an image is made of, as SPDX or CycloneDX.",
     "licenses": "The licence of each package of an image.",
     "provenance": "What an image was made from, as a signed statement.",
+    "size": "What an image's bytes are spent on, as a table or a page.",
     "run": "Start an image with arguments.",
     "ps": "The instances.",
     "logs": "What an instance wrote.",
