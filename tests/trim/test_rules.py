@@ -10,7 +10,7 @@ from oslet.trim.rules import globs, kinds, rows
 
 RULES = [(level, row) for level in ("packages", "safe") for row in rows(level)["rule"]]
 KINDS = rows("kinds")["kind"]
-FEATURES = [row for row in rows("features")["feature"]]
+FEATURES = rows("features")["feature"]
 
 
 def name(row: Any) -> str:
