@@ -40,7 +40,7 @@ trap 'rm -f /run/pid' EXIT
     )
     assert {"gzip", "test", "initdb", "printf", "date", "rm", "env", "nice"} <= set(said.commands)
     assert not {"backup", "not", "sort", "locale", "txt", "A", "EXIT"} & set(said.commands)
-    assert {"/srv/data", "/run/pid"} == set(said.paths)
+    assert set(said.paths) == {"/bin/sh", "/srv/data", "/run/pid"}
 
 
 def test_configuration_names_paths_and_modules() -> None:
