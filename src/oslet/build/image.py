@@ -126,7 +126,9 @@ def reached(files: Files, base: Base, oslet: Oslet, lock: Lock, store: Store, ed
         kept = [
             msgspec.structs.replace(now[e.path], reason=e.reason, by=e.by) for e in remembered.entries if e.path in now
         ]
-        return Files(store, kept, remembered.dropped)
+        found = Files(store, kept, remembered.dropped)
+        linker_cache(found)  # what stands there now is of the whole tree
+        return found
     some = cut(tree, given)
     read.remember()
     found = Files(store, some.entries, some.dropped)
