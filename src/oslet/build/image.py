@@ -58,6 +58,7 @@ def _base(lock: Lock, plan: Plan, contents: Fetched, store: Store, sandbox: Sand
         tree, bare = known.decode().split()
         return store.load(tree, Tree), bare
     from oslet.build.debian import synthesise
+    from oslet.build.effects import agree, apply
     from oslet.build.merge import merge
     from oslet.trim import trim
 
@@ -67,6 +68,8 @@ def _base(lock: Lock, plan: Plan, contents: Fetched, store: Store, sandbox: Sand
     by_name = {c.origin: c for c in packages}
     pairs = [(p, by_name[p.name]) for p in lock.packages]
     synthesise(files, pairs, plan.policy, plan.start, sandbox=sandbox, name=plan.name, suite=plan.suite)
+    apply(files, plan.policy, sandbox)
+    agree(files)
     linker_cache(files)
     before = files.tree()
     _compile(files, lock, store, sandbox, lambda: store.lay_down(before))
