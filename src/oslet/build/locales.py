@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import gzip
 import io
+import posixpath
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from oslet.build.files import Files
 from oslet.build.sandbox import Sandbox
@@ -47,17 +50,10 @@ def locales(files: Files, wanted: Sequence[str], sandbox: Sandbox | None, spared
     Raises DeclarationError, with the nearest name, for one that isn't supported; BuildError when no package can give
     it, or when localedef fails.
     """
-    to_make: list[_Supported] = []
-    for name in wanted:
-        here = f"{HOME}/{folder(name)}"
-        if folder(name) in BUILT_IN:
-            continue
-        if files.is_file(f"{here}/LC_CTYPE"):
-            for entry in files:
-                if entry.path == here or entry.path.startswith(f"{here}/"):
-                    files.own(entry.path, reason=f"locales = [{name}]")
-        else:
-            to_make.append(_supported(files, name))
+    names = {folder(name): name for name in wanted if folder(name) not in BUILT_IN}
+    shipped = {name: names[name] for name in names if files.is_file(f"{HOME}/{name}/LC_CTYPE")}
+    to_make = [_supported(files, names[name]) for name in names if name not in shipped]
+    _only(files, shipped, f"locales = [{', '.join(wanted)}]", spared)
     if to_make:
         _compile(files, to_make, sandbox)
     if f"{SOURCES}/locales" in files and not spared(f"{SOURCES}/locales/C"):
@@ -66,12 +62,33 @@ def locales(files: Files, wanted: Sequence[str], sandbox: Sandbox | None, spared
                 files.remove(f"{SOURCES}/{name}", "sources of locales: those that the declaration names are compiled")
 
 
+def _only(files: Files, shipped: Mapping[str, str], said: str, spared: Spared) -> None:
+    """Leave out the compiled locales but ``shipped`` (by folder), each of which is made whole: where locales-all has
+    a link into another locale, the file itself stands there, or a link to the first that stays and has the same."""
+    first: dict[str, str] = {}
+    for name, locale in shipped.items():
+        here = f"{HOME}/{name}/"
+        for entry in sorted((e for e in files if e.path.startswith(here) and e.kind != "dir"), key=lambda e: e.path):
+            found = files.at(entry.path)
+            if found is None or found.kind != "file":
+                raise BuildError("a locale's link that leads to nothing", where=entry.path)
+            reason = f"{said}: {locale}, as {entry.origin} ships it"
+            path = first.setdefault(found.digest, entry.path)
+            if path == entry.path:
+                files.place(replace(found, path=path, reason=reason))
+            else:
+                target = posixpath.relpath(path, posixpath.dirname(entry.path))
+                files.link(entry.path, target, origin=entry.origin, reason=reason)
+    for name in files.names(HOME):
+        if name not in shipped and name not in BUILT_IN and not spared(f"{HOME}/{name}/LC_CTYPE"):
+            files.remove(f"{HOME}/{name}", f"{said}: {name} isn't among them")
+
+
 def _supported(files: Files, name: str) -> _Supported:
     if not files.is_file(f"{SOURCES}/SUPPORTED"):
-        shipped = {d.path.split("/")[4] for d in files.tree().dropped if d.path.startswith(f"{HOME}/")}
-        if shipped:
+        if shipped := [each for each in files.names(HOME) if each not in BUILT_IN]:
             raise DeclarationError(
-                f"there is no locale {name[:60]!r}", where=WHERE, hint=suggestion(folder(name), sorted(shipped))
+                f"there is no locale {name[:60]!r}", where=WHERE, hint=suggestion(folder(name), shipped)
             )
         raise BuildError(
             f"no package brings the locale {name[:60]!r}",

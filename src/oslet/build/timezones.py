@@ -20,7 +20,7 @@ ALWAYS = ("UTC", "Etc/UTC", "GMT", "Etc/GMT")
 """What programs count on: zoneinfo's and PostgreSQL's defaults."""
 _TABLES = {"zone.tab": 2, "zone1970.tab": 2, "zonenow.tab": 2}
 """Tables with one row for a zone, and the column that names it (tzfile(5), the tables' own heads)."""
-_NO_ZONES = ("leapseconds", "localtime", "__init__.py", "__pycache__")
+_NO_ZONES = ("leapseconds", "localtime", "posixrules", "__pycache__")
 _VARIANTS = ("posix/", "right/")
 
 Spared = Callable[[str], bool]
@@ -76,6 +76,9 @@ def _cut(files: Files, folder: str, zones: set[str], wanted: set[str], said: str
         elif not spared(entry.path):
             files.remove(entry.path, f"{said}: {_plain(name)} isn't among them")
             gone.add(_plain(name))
+    rules = f"{folder}/posixrules"  # what glibc makes of a TZ without rules of its own; it has the same built in
+    if rules in files and not files.is_file(rules):
+        files.remove(rules, f"{said}: it led to a zone that isn't among them")
     _drop_hollow(files, folder, said)
     for table, column in _TABLES.items():
         _without(files, f"{folder}/{table}", column, gone, said)

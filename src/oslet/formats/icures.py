@@ -189,16 +189,25 @@ def with_fewer(bundle: Bundle, tables: frozenset[str], keep: Callable[[str], boo
     doesn't choose are left out. Everything else stands where it stood, so that nothing else has to be written anew."""
     body = bytearray(bundle.body)
     for name, resource in bundle.table(bundle.root):
-        if name not in tables or resource >> 28 != _TABLE or resource & 0x0FFFFFFF == 0:
+        kind, offset = resource >> 28, resource & 0x0FFFFFFF
+        if name not in tables or kind not in (_TABLE, _TABLE16):
             continue
-        keys, values = bundle._table(resource)
-        chosen = [(k, v) for k, v in zip(keys, values) if keep(bundle._key(k, False))]
-        at = (resource & 0x0FFFFFFF) * 4
-        old = _padded(2 + 2 * len(keys)) + 4 * len(values)
-        new = struct.pack(f"<{1 + len(chosen)}H", len(chosen), *(k for k, _ in chosen))
-        new += bytes(_padded(len(new)) - len(new)) + struct.pack(f"<{len(chosen)}I", *(v for _, v in chosen))
-        body[at : at + old] = new + bytes(old - len(new))
+        at, width = (bundle.units + offset * 2, 2) if kind == _TABLE16 else (offset * 4, 4)
+        keys = [key for key, _ in bundle.table(resource)]
+        chosen = [n for n, key in enumerate(keys) if keep(key)]
+        old = _row_places(at, width, len(keys))
+        rows = [(body[k : k + 2], body[v : v + width]) for k, v in (old[n] for n in chosen)]
+        struct.pack_into("<H", body, at, len(rows))
+        for (key, value), (k, v) in zip(rows, _row_places(at, width, len(rows))):
+            body[k : k + 2], body[v : v + width] = key, value
     return bundle.head + bytes(body)
+
+
+def _row_places(at: int, width: int, count: int) -> list[tuple[int, int]]:
+    """Where key and value of each row of a table stand: 16-bit keys, then values of ``width`` bytes."""
+    values = at + 2 + 2 * count
+    values += -values % width
+    return [(at + 2 + 2 * n, values + width * n) for n in range(count)]
 
 
 def _padded(size: int) -> int:

@@ -20,10 +20,10 @@ def asked(features: Iterable[tuple[str, FeatureValue]]) -> tuple[str, ...]:
     for name, value in features:
         if name == "locales":
             for locale in texts(value):
-                patterns += [f"/usr/lib/locale/{folder(locale)}", f"/usr/lib/locale/{folder(locale)}/**"]
                 for language in catalogues(locale):
                     patterns += [f"/usr/share/locale/{language}/**", f"/usr/share/locale-langpack/{language}/**"]
-            patterns += [f"{SOURCES}/**", "/usr/bin/localedef"]
+            # All compiled locales: one may be links into others, which the step that cuts them down resolves.
+            patterns += ["/usr/lib/locale/**", f"{SOURCES}/**", "/usr/bin/localedef"]
     return tuple(dict.fromkeys(patterns))
 
 
