@@ -15,7 +15,9 @@ from oslet.errors import IntegrityError
 from oslet.formats.icudata import header
 
 MAX_RESOURCES = 1 << 20
-MAX_TEXT = 1 << 12
+MAX_REFERENCES = 10_000
+MAX_TEXT = 512
+"""Units of one text; what is looked for are names and paths."""
 _STRING, _TABLE, _ALIAS, _TABLE32, _TABLE16, _STRING2, _ARRAY, _ARRAY16 = 0, 2, 3, 4, 5, 6, 8, 9
 _KEYS_TOP, _ATTRIBUTES = 1, 5
 
@@ -78,23 +80,29 @@ class Bundle:
     def references(self) -> References:
         """What the bundle refers to, found by walking all of it."""
         special = {key: value for key, value in self.table(self.root) if key.startswith("%%")}
-        named = [self.text(each) for each in self._inside(special["%%DEPENDENCY"])] if "%%DEPENDENCY" in special else []
+        named = self._inside(special.get("%%DEPENDENCY", 0))
+        aliases = [each for each in self._walk() if each >> 28 == _ALIAS]
+        if len(named) + len(aliases) > MAX_REFERENCES:
+            raise self._damaged("too many references")
         return References(
-            self.text(special["%%ALIAS"]) if "%%ALIAS" in special else "",
-            self.text(special["%%Parent"]) if "%%Parent" in special else "",
-            tuple(named),
-            tuple(self.text(each) for each in self._walk() if each >> 28 == _ALIAS),
+            self.text(special.get("%%ALIAS", 0)),
+            self.text(special.get("%%Parent", 0)),
+            tuple(map(self.text, named)),
+            tuple(map(self.text, aliases)),
         )
 
     def _walk(self) -> Iterator[int]:
         """Every resource that the root leads to, each once."""
         seen, todo = {self.root}, [self.root]
+        looked_at = 0
         while todo:
             resource = todo.pop()
             yield resource
-            fresh = set(self._inside(resource)) - seen
-            if len(seen) + len(fresh) > MAX_RESOURCES:
+            inside = self._inside(resource)
+            looked_at += len(inside)
+            if looked_at > MAX_RESOURCES:
                 raise self._damaged("too many resources")
+            fresh = set(inside) - seen
             seen |= fresh
             todo += fresh
 
