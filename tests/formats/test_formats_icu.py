@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -69,7 +70,7 @@ def test_a_library_is_read_as_it_was_written(library: DataLibrary) -> None:
     assert datalib.read(data, library.soname, library.symbol) == library
     ours = elf.read(io.BytesIO(data))
     assert ours is not None and (ours.soname, ours.machine, ours.needed) == (library.soname, library.machine, ())
-    dynamic = next(s for s in ELFFile(io.BytesIO(data)).iter_segments() if s["p_type"] == "PT_DYNAMIC")
+    dynamic = next(s for s in ELFFile(io.BytesIO(data)).iter_segments() if isinstance(s, DynamicSegment))
     (symbol,) = [s for s in dynamic.iter_symbols() if s.name]
     assert (symbol.name, symbol["st_size"]) == (library.symbol, len(library.data))
     assert data[symbol["st_value"] :][: symbol["st_size"]] == library.data
