@@ -19,7 +19,7 @@ from oslet.model.lock import Lock
 from oslet.model.oslet import FeatureValue, Policy
 from oslet.model.tree import Entry, Tree
 from oslet.trim import trim
-from oslet.trim.asked import catalogues, folder
+from oslet.trim.spared import catalogues, folder
 
 
 class Shelf:

@@ -121,7 +121,7 @@ def test_python_with_a_locale_a_zone_and_a_language(oslet: Oslet) -> None:
     assert found["zones"] == ["Etc/GMT", "Etc/UTC", "Europe/Paris", "GMT", "UTC"]
     assert found["locale"] == ["de_DE.UTF-8", ",", True, ["C.utf8", "de_DE.utf8"]]
     assert (found["words"], found["sentences"], found["nfkc"]) == ([0, 5, 6, 11, 12, 17, 18], [0, 5, 9], "fi1")
-    assert (found["latin2"], found["utf8"], found["error"]) == (0, 0, 0)
+    assert (found["latin2"], found["utf8"]) == (0, 0) and found["error"] <= 0, "a warning at most"
     assert found["euc"] == 4, "U_FILE_ACCESS_ERROR: multi-byte converters come with their languages"
     assert found["thai"] == [0, 12], "without the dictionary a Thai text is one word"
     assert 100 < found["locales"] < 130 and found["collators"] < 10

@@ -12,8 +12,8 @@ from oslet.build.locales import locales
 from oslet.build.sandbox import Sandbox
 from oslet.build.timezones import timezones
 from oslet.model.oslet import FeatureValue, Policy
-from oslet.trim.asked import texts
 from oslet.trim.rules import globs
+from oslet.trim.spared import texts
 
 __all__ = ["EFFECTS", "Effect", "agree", "apply"]
 

@@ -22,7 +22,7 @@ from oslet.build.timezones import Spared
 from oslet.codec.nearest import suggestion
 from oslet.errors import BuildError, DeclarationError
 from oslet.formats.tar import Limits, read
-from oslet.trim.asked import SOURCES, folder
+from oslet.trim.spared import SOURCES, folder
 
 ORIGIN = "made:locales"
 WHERE = "features.locales"

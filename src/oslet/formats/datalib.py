@@ -50,7 +50,7 @@ def read(data: bytes, soname: str, symbol: str, *, where: str = "") -> DataLibra
     """
     try:
         return _read(data, soname, symbol)
-    except (struct.error, ValueError) as error:
+    except (struct.error, ValueError, OverflowError) as error:
         raise IntegrityError(f"not a library of one constant: {error}", where=where) from None
 
 

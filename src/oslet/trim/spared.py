@@ -14,7 +14,7 @@ _LOCALE = re.compile(
 )
 
 
-def asked(features: Iterable[tuple[str, FeatureValue]]) -> tuple[str, ...]:
+def spared_by(features: Iterable[tuple[str, FeatureValue]]) -> tuple[str, ...]:
     """Patterns to keep for the features that are set: of locales, what is compiled or to be, and their catalogues."""
     patterns: list[str] = []
     for name, value in features:
