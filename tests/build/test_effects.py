@@ -271,6 +271,17 @@ def test_iconv_hears_of_no_converter_that_was_left_out() -> None:
     )
 
 
+def test_charsets_that_are_named_by_an_alias() -> None:
+    files = world({**CONVERTERS, f"{GCONV}/BIG5.so": "", f"{GCONV}/libJIS.so": ""})
+    effects.apply(files, policy(charsets=("eucjp", "utf-8")), None)
+    assert {n for n in files.names(GCONV) if n.endswith(".so")} == {"UTF-16.so", "ISO8859-1.so", "EUC-JP.so"}
+    effects.apply(files, policy(("/usr/lib/*/gconv/EUC*",), charsets=()), None)
+    assert f"{GCONV}/EUC-JP.so" in files
+    with pytest.raises(DeclarationError, match="EUC-JQ") as error:
+        effects.apply(files, policy(charsets="EUC-JQ"), None)
+    assert "'EUC-JP'" in error.value.hint
+
+
 def test_features_that_say_all_change_nothing() -> None:
     files = world({**ZONES, **SHIPPED})
     before = files.tree()

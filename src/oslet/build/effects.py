@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from oslet.build.files import Files
-from oslet.build.gconv import converters
+from oslet.build.gconv import charsets, converters
 from oslet.build.icu import icu
 from oslet.build.locales import locales
 from oslet.build.sandbox import Sandbox
@@ -54,6 +54,13 @@ EFFECTS = (
         'timezones = ["Europe/Paris"]',
         "The system's folder of zones and PyPI's tzdata have these, UTC and GMT; no table lists another.",
         lambda files, wanted, sandbox, spared: timezones(files, wanted, spared),
+    ),
+    Effect(
+        "charsets",
+        "character sets of iconv",
+        'charsets = ["EUC-JP"]',
+        "iconv converts these, Unicode's, ASCII, ISO 8859-1 and -15 and Windows-1252, and lists no other.",
+        lambda files, wanted, sandbox, spared: charsets(files, wanted, spared),
     ),
 )
 """The features with an effect, in the order in which they are applied."""

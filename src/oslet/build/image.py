@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from oslet.bind import is_rendered
 from oslet.build.bytecode import compile_bytecode
+from oslet.build.effects import agree, apply
 from oslet.build.evidence import Reader
 from oslet.build.files import Files
 from oslet.build.ldconfig import linker_cache, linker_folders
@@ -69,7 +70,6 @@ def _base(lock: Lock, plan: Plan, contents: Fetched, store: Store, sandbox: Sand
     if known := store.recall("base", key):
         return decode(known, Base)
     from oslet.build.debian import synthesise
-    from oslet.build.effects import agree, apply
     from oslet.build.merge import merge
     from oslet.trim import trim
 
@@ -80,7 +80,6 @@ def _base(lock: Lock, plan: Plan, contents: Fetched, store: Store, sandbox: Sand
     pairs = [(p, by_name[p.name]) for p in lock.packages]
     synthesise(files, pairs, plan.policy, plan.start, sandbox=sandbox, name=plan.name, suite=plan.suite)
     apply(files, plan.policy, sandbox)
-    agree(files)
     linker_cache(files)
     before = files.tree()
     _compile(files, lock, store, sandbox, lambda: store.lay_down(before))
@@ -124,12 +123,14 @@ def reached(files: Files, base: Base, oslet: Oslet, lock: Lock, store: Store, ed
         kept = [
             msgspec.structs.replace(now[e.path], reason=e.reason, by=e.by) for e in remembered.entries if e.path in now
         ]
-        return Files(store, kept, remembered.dropped)
-    some = cut(tree, given)
-    read.remember()
+        some = Tree(tuple(kept), remembered.dropped)
+    else:
+        some = cut(tree, given)
+        read.remember()
+        store.remember("cut", key, store.save(some).encode())
     found = Files(store, some.entries, some.dropped)
+    agree(found)
     linker_cache(found)
-    store.remember("cut", key, store.save(found.tree()).encode())
     return found
 
 

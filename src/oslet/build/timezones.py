@@ -98,7 +98,7 @@ def _without(files: Files, path: str, column: int, gone: set[str], said: str) ->
     lines = files.text(path).splitlines(keepends=True)
     fewer = [line for line in lines if _column(line, column) not in gone]
     if len(fewer) < len(lines):
-        reason = f"{said}: {entry.origin}'s table without the zones that are left out"
+        reason = f"{said}: the zones that are there, in place of {entry.origin}'s own table"
         files.put(path, "".join(fewer).encode(), mode=entry.mode, origin=ORIGIN, reason=reason)
 
 

@@ -1,4 +1,4 @@
-"""What features ask for: paths that no rule leaves out, because a later step makes something of them. Pure."""
+"""What features that name things ask for: what they name, and what a later step makes it of. Pure."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ def spared_by(features: Iterable[tuple[str, FeatureValue]]) -> tuple[str, ...]:
             # All compiled locales: one may be links into others, which the step that cuts them down resolves.
             patterns += ["/usr/lib/locale/**", f"{SOURCES}/**", "/usr/bin/localedef"]
     return tuple(dict.fromkeys(patterns))
+
+
+def wanted_by(features: Iterable[tuple[str, FeatureValue]]) -> tuple[str, ...]:
+    """Patterns of what the declaration asks for by name, whether or not anything reaches it: its locales and zones."""
+    found: list[str] = []
+    for name, value in features:
+        if name == "locales":
+            found += [f"/usr/lib/locale/{folder(locale)}/**" for locale in texts(value)]
+        elif name == "timezones":
+            found += [f"/usr/share/zoneinfo/{zone.replace('*', '')}" for zone in texts(value)]
+    return tuple(found)
 
 
 def texts(value: FeatureValue) -> tuple[str, ...]:
