@@ -42,7 +42,7 @@ def timezones(files: Files, wanted: Sequence[str], spared: Spared) -> None:
             raise DeclarationError(
                 f"there is no time zone {name[:60]!r}",
                 where=WHERE,
-                hint=suggestion(name, known) + "; old names are in Debian's package tzdata-legacy",
+                hint=f"{suggestion(name, known)} (old names: Debian's package tzdata-legacy)",
             )
     said = f"timezones = [{', '.join(wanted)}]"
     for folder in folders:
