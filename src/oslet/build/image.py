@@ -37,14 +37,17 @@ def build(
     sandbox: Sandbox,
     *,
     edition: str = "",
+    accept: Callable[[Tree], None] = lambda tree: None,
 ) -> Built:
-    """Build ``plan``. ``edition`` distinguishes oslet's own code, so that a changed one doesn't answer from memory."""
+    """Build ``plan``. ``edition`` distinguishes oslet's own code, so that a changed one doesn't answer from memory;
+    ``accept`` may refuse the tree, with an error, before it is sealed."""
     base, bare = _base(lock, plan, contents, store, sandbox, edition)
     files = Files(store, base.entries, base.dropped)
     place(files, placements, store)
     if any(".so" in entry.path for p in placements for entry in p.entries):
         linker_cache(files)
     _compile(files, lock, store, sandbox, lambda: store.laid_down(bare) or store.lay_down(base))
+    accept(files.tree())
     return seal(oslet, lock, plan, files, store)
 
 

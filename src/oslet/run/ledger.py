@@ -74,7 +74,7 @@ class Ledger:
         self._processes.pop(thread, None)
 
     def note(self, call: Call, flags: int, path: str, who: Who) -> None:
-        """Enter one call. ``path`` is absolute, as the process sees it; """
+        """Enter one call. ``path`` is absolute, as the process sees it;"""
         how, follows = _meaning(call, flags)
         if how == "filled":
             self._fill(path, who)
@@ -150,7 +150,7 @@ def interpreter(file: str) -> str:
     from oslet.formats import elf
 
     try:
-        with open(file, "rb", opener=_no_link) as stream:  # noqa: PTH123 (a link is none of the tree's files)
+        with open(file, "rb", opener=_no_link) as stream:
             head = stream.read(_HEAD)
             if head[:2] == b"#!":
                 words = head[2:].split(b"\n", 1)[0].split()

@@ -7,7 +7,7 @@ linux.md, listenerPath): the instance's own and those of commands in it. FOLDER 
 paths in ``watch.paths``; what was used goes to ``watch.json``. ROOT is that tree on disk. It ends with MONITOR, a pid.
 
 It is evidence, not a guard: a process that changes a path while the kernel reads it deceives only this record. Every
-call is let go on, whatever happens here; if this program dies, the calls it was told of fail with ENOSYS, and none waits.
+call is let go on, whatever happens here. If this program dies, the calls it is told of fail with ENOSYS; none waits.
 """
 
 from __future__ import annotations

@@ -50,6 +50,8 @@ class _Live:
         self.objects: set[tuple[str, int]] = set()
         for digest in {*store.image_names().values(), *store.pins().values()}:
             self._image(store, digest)
+        for digest in {*store.pinned_trees().values()}:
+            self._tree(store, digest)
 
     def _image(self, store: Store, digest: str) -> None:
         if not (store.root / "images" / digest).is_file():
@@ -62,6 +64,13 @@ class _Live:
         self.objects |= _objects(store.load(image.tree, Tree))
         lock = store.load(image.lock, Lock)
         self.blobs |= {package.sha256 for package in lock.packages} | {wheel.sha256 for wheel in lock.wheels}
+
+    def _tree(self, store: Store, digest: str) -> None:
+        """A tree that an instance runs on, and that is no image's."""
+        if (store.root / "values" / digest[:2] / digest).is_file():
+            self.trees.add(digest)
+            self.values.add(digest)
+            self.objects |= _objects(store.load(digest, Tree))
 
     def spare(self, store: Store, mentioned: str) -> None:
         """Keeps a tree that some memo mentions if it costs nothing: all of its objects are live anyway."""

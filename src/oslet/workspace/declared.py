@@ -30,6 +30,11 @@ class Declared(NamedTuple):
         file = file.absolute()
         return cls(at_build(read_toml(file), build_arguments or {}), file.parent, file.with_suffix(".lock"))
 
+    @property
+    def trace_file(self) -> Path:
+        """Where the declaration's trace stands, if it has one."""
+        return self.lock_file.with_suffix(".trace")
+
     def lock(self) -> Lock | None:
         """The lock beside the declaration, or None when there is none yet."""
         try:
