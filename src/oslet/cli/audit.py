@@ -12,6 +12,9 @@ from oslet.cli import options
 if TYPE_CHECKING:
     from oslet.trim.evidence import Finding
 
+_WORDS = {"linked": "gone through", "looked": "looked at", "filled": "filled (something new was made in it)"}
+"""Ways of use as a sentence has them."""
+
 
 @click.command("audit")
 @options.instance
@@ -40,6 +43,7 @@ def lines(found: Sequence[Finding]) -> list[str]:
     said = [f"{count} asked for:"]
     for each in found:
         times = f", {each.count} times" if each.count > 1 else ""
-        said.append(f"  {each.path}: {' and '.join(each.how)} by {each.process} ({each.pid}){times}")
+        how = " and ".join(_WORDS.get(word, word) for word in each.how)
+        said.append(f"  {each.path}: {how} by {each.process} ({each.pid}){times}")
         said.append(f"    left out: {each.reason}")
     return [*said, f"to keep {'them' if len(found) > 1 else 'it'}: {keep_line(each.keep for each in found)}"]

@@ -107,7 +107,7 @@ def asked_for(uses: Iterable[Use], tree: Tree) -> tuple[Use, ...]:
 
 
 def trace(watched: Watched, tree: Tree, lock: str) -> Trace:
-    """What a workload used of ``whole(tree)``, links and folders included. ``lock`` is the digest of the tree's lock."""
+    """What a workload used of ``whole(tree)``, links and folders included. ``lock`` is the tree's lock's digest."""
     return Trace(lock, tuple(sorted(use.path for use in asked_for(watched.uses, whole(tree)))))
 
 
