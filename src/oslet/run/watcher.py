@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from socket import SOL_SOCKET, socket
@@ -29,10 +30,10 @@ from oslet.run.syscalls import Call
 
 LISTENING = 3
 PATHS, RECORD = "watch.paths", "watch.json"
-_IDLE = 200
-"""Milliseconds without a call after which the record is written."""
-_BUSY = 2000
-"""Calls after which it is written though there is no rest."""
+_PAUSE = 0.2
+"""Seconds between two writings of the record, at least."""
+_SHARE = 20
+"""Writing takes at most one in so many of this process's seconds."""
 _STATE = 1 << 16
 """Bytes of what the runtime says with a descriptor: the instance's state, which isn't needed."""
 
@@ -48,14 +49,15 @@ class Watcher:
         self._poll = select.poll()
         self._filters: set[int] = set()
         self._visitors: dict[int, socket] = {}
+        self._due = 0.0
 
     def watch(self, door: socket, ends: int) -> None:
         """Until the process of the pidfd ``ends`` has ended."""
         self._poll.register(door, select.POLLIN)
         self._poll.register(ends, select.POLLIN)
-        unwritten = 0
         while True:
-            ready = self._poll.poll(_IDLE if self.ledger.changed else None)
+            wait = max(0.0, self._due - time.monotonic()) * 1000 if self.ledger.changed else None
+            ready = self._poll.poll(wait)
             for descriptor, event in ready:
                 if descriptor in self._filters:
                     self._hear(descriptor, event)
@@ -63,20 +65,21 @@ class Watcher:
                     self._admit(door)
                 elif descriptor != ends:
                     self._take(descriptor)
-            unwritten += len(ready)
             ended = [descriptor for descriptor, _ in ready] == [ends]  # and nothing else is to be heard any more
-            if ended or (self.ledger.changed and (not ready or unwritten > _BUSY)):
+            if ended or (self.ledger.changed and time.monotonic() >= self._due):
                 self.write(ended=ended)
-                unwritten = 0
             if ended:
                 return
 
     def write(self, *, ended: bool) -> None:
         """Atomic: a reader sees the old record or the new one."""
+        began = time.monotonic()
         fresh = self._record.with_suffix(".new")
         fresh.write_bytes(canonical(Watched(self._image, self.ledger.uses(), ended)))
         fresh.replace(self._record)
         self.ledger.changed = False
+        done = time.monotonic()
+        self._due = done + max(_PAUSE, _SHARE * (done - began))
 
     def _admit(self, door: socket) -> None:
         with suppress(OSError):
