@@ -33,18 +33,19 @@ def quick(words: Sequence[str]) -> int:
 
     from oslet.cli import render
     from oslet.cli.run import bound, wished
+    from oslet.codec.declaration import read_toml
     from oslet.workspace import Declared, Workspace
     from oslet.workspace.checking import outcomes
 
     with render.progress() as listen:
         workspace = Workspace(progress=listen, notice=render.talk)
-        # Which params there are, the declaration says; which are given, the words that follow.
-        params = Declared.read(Path(file), _sets(read(after, OPTIONS, stop_at_word=True).options)).oslet.params
+        params = [param for param in read_toml(Path(file).absolute()).params if param.at == "start"]
         found = read(after, OPTIONS, params)
         options = {n: before.options.get(n, []) + found.options.get(n, []) for n in (*before.options, *found.options)}
         if "help" in options:
             return usage(USAGE, ABOUT, OPTIONS, params, asked=True)
-        declared = Declared.read(Path(file), _sets(options))
+        given = dict(pair(word, "=", "--set") for word in options.get("set", []))
+        declared = Declared.read(Path(file), given)
         if not declared.oslet.checks:
             raise DeclarationError(
                 "it has no checks", where=file, hint='[[checks]] name = "front page", and http = "/" (or run, exec)'
@@ -61,10 +62,6 @@ def quick(words: Sequence[str]) -> int:
             hint=f"oslet run --audit {file} shows which of the dropped paths it asks for",
         )
     return 0
-
-
-def _sets(options: dict[str, list[str]]) -> dict[str, str]:
-    return dict(pair(word, "=", "--set") for word in options.get("set", []))
 
 
 def _show(results: Sequence[Outcome], *, as_json: bool) -> None:
