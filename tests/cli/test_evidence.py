@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from oslet.model.source import Debian
+from oslet.store import Store
 from oslet.testing.archive import FakeArchive
 from oslet.testing.makers import Made
+from oslet.workspace.tools import provision
 
 from ..conftest import Oslet
 
-pytestmark = pytest.mark.slow
-MANUAL, MODULE = "/usr/share/doc/box/manual", "/usr/share/man/man1/box.1"
+pytestmark = [pytest.mark.slow, pytest.mark.network]
+WAITS = "trap 'exit 0' TERM; while :; do busybox sleep 0.1; done"
+MANUAL, PAGE = "/usr/share/doc/box/manual", "/usr/share/man/man1/box.1"
 
 
 class World(Oslet):
@@ -28,7 +34,7 @@ class World(Oslet):
             "/etc/box.conf": "kept\n",
             "/usr/share/doc/box/copyright": "free\n",
             MANUAL: "how to\n",
-            MODULE: "page\n",
+            PAGE: "page\n",
         }
         archive.add("box", files=files)
         archive.release()
@@ -45,9 +51,21 @@ class World(Oslet):
         return str(self.file)
 
 
+@pytest.fixture(scope="module")
+def runtime(home: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PATH with crun on it, got once for all worlds where this machine has none."""
+    if not shutil.which("crun"):
+        folder = tmp_path_factory.mktemp("runtime")
+        (folder / "crun").symlink_to(provision("crun", Store(home), lambda *_: None, Debian()))
+        return f"{folder}:{os.environ['PATH']}"
+    return os.environ["PATH"]
+
+
 @pytest.fixture
-def world(tmp_path: Path, busybox: Path) -> World:
-    return World(tmp_path, busybox)
+def world(tmp_path: Path, busybox: Path, runtime: str) -> World:
+    world = World(tmp_path, busybox)
+    world.environment["PATH"] = runtime
+    return world
 
 
 def test_an_audit_serves_what_was_left_out_and_says_so(world: World) -> None:
@@ -75,9 +93,7 @@ def test_an_audit_in_the_background_outlives_gc(world: World) -> None:
         assert world("logs", "seen").stdout == "how to\n"
         (found,) = world.json("audit", "seen")
         assert (found["path"], found["keep"], found["origin"]) == (MANUAL, MANUAL, "box")
-        assert (
-            found["process"] == "busybox" and found["pid"] > 0 and found["how"] == ["opened"] and found["first"] > 1e9
-        )
+        assert found["process"] and found["pid"] > 0 and found["how"] == ["opened"] and found["first"] > 1e9
         assert f'keep = ["{MANUAL}"]' in world("audit", "seen").stdout
     finally:
         world("rm", "--force", "seen")
@@ -111,7 +127,7 @@ def test_a_trace_is_evidence_for_later_builds(world: World) -> None:
 
 
 def test_a_workload_is_told_where_the_instance_is(world: World) -> None:
-    file = world.declare("busybox sleep 1000")
+    file = world.declare(WAITS)
     script = "test -n $OSLET_INSTANCE; exit 9"
     done = world("trace", file, "--dry-run", "--", "sh", "-c", script, code=9)
     assert "kept and not used" in done.stderr and not world.file.with_suffix(".trace").exists()
@@ -138,7 +154,7 @@ path = {{ type = "path", default = "/etc/box.conf" }}
 
 
 def test_checks_are_held_against_the_untrimmed_image(world: World) -> None:
-    file = world.declare("echo up >/tmp/state; busybox sleep 1000", CHECKS)
+    file = world.declare(f"echo up >/tmp/state; {WAITS}", CHECKS)
     done = world("test", file, code=5)
     rows = {line.split()[0]: line.split()[2:] for line in done.stdout.splitlines()[1:]}
     assert rows == {
@@ -166,7 +182,7 @@ def test_an_instance_that_misses_a_file_is_told_which_line_keeps_it(world: World
         world("run", "-d", "--name", "lost", file)
         assert keep in world("wait", "lost").stderr
         assert keep in world("logs", "lost").stderr
-        said = world("run", "-d", "--wait", file, "--", MODULE, code=6).stderr
-        assert f'keep = ["{MODULE}"]' in said
+        said = world("run", "-d", "--wait", file, "--", PAGE, code=6).stderr
+        assert f'keep = ["{PAGE}"]' in said
     finally:
         world("rm", "--force", "lost")
