@@ -10,7 +10,7 @@ import click
 from oslet.cli import options
 
 if TYPE_CHECKING:
-    from oslet.trim.evidence import Finding
+    from oslet.trim.used import Finding
 
 _WORDS = {"linked": "gone through", "looked": "looked at", "filled": "filled (something new was made in it)"}
 """Ways of use as a sentence has them."""
@@ -22,7 +22,7 @@ _WORDS = {"linked": "gone through", "looked": "looked at", "filled": "filled (so
 def command(instance: str, as_json: bool) -> None:
     """The dropped paths that an instance asked for until now, of one started with `oslet run -d --audit`."""
     from oslet.cli import render
-    from oslet.workspace.evidence import audited
+    from oslet.workspace.watching import audited
 
     with options.workspace() as workspace:
         found = audited(workspace, instance)
@@ -35,7 +35,7 @@ def command(instance: str, as_json: bool) -> None:
 
 def lines(found: Sequence[Finding]) -> list[str]:
     """What an audit found, for people: each path with its reason and its user, and the line that keeps them all."""
-    from oslet.trim.evidence import keep_line
+    from oslet.trim.used import keep_line
 
     if not found:
         return ["no dropped path was asked for"]

@@ -50,7 +50,7 @@ def workspace() -> Iterator[Workspace]:
 def tell_missing(workspace: Workspace, instance: str) -> None:
     """Say which dropped paths an instance that ended in an error complained of."""
     from oslet.cli.render import talk
-    from oslet.workspace.evidence import post_mortem
+    from oslet.workspace.watching import post_mortem
 
     for lost in post_mortem(workspace, instance):
         talk(f"oslet: {lost}")

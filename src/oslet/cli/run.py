@@ -65,7 +65,7 @@ def quick(words: Sequence[str]) -> int:
 
 
 def _untrimmed(workspace: Workspace, built: Built) -> Sealed:
-    from oslet.workspace.evidence import untrimmed
+    from oslet.workspace.watching import untrimmed
 
     return untrimmed(workspace, built)
 
@@ -88,7 +88,7 @@ def _attached(
     try:
         return run(sealed, arguments, wish, tools, workspace.places, notice=talk, ending=ending)
     except RunError as error:
-        from oslet.workspace.evidence import explained
+        from oslet.workspace.watching import explained
 
         raise explained(error, sealed.tree) from None
 
@@ -96,7 +96,7 @@ def _attached(
 def _tell_audit(workspace: Workspace, built: Built, end: Ending) -> None:
     from oslet.cli.audit import lines
     from oslet.cli.render import talk
-    from oslet.trim.evidence import findings
+    from oslet.trim.used import findings
 
     if end.watched is None or not end.watched.ended:
         talk("oslet: the audit ended before the instance did, so what follows is not all")

@@ -14,7 +14,7 @@ from oslet.errors import DeclarationError, RunError
 if TYPE_CHECKING:
     from oslet.model.image import Image
     from oslet.model.watch import Trace
-    from oslet.trim.evidence import Unused
+    from oslet.trim.used import Unused
     from oslet.workspace import Workspace
     from oslet.workspace.running import Running
 
@@ -45,7 +45,7 @@ def quick(words: Sequence[str]) -> int:
     from oslet.cli import render
     from oslet.cli.run import bound, wished
     from oslet.workspace import Workspace
-    from oslet.workspace.evidence import keep_trace, traced, untrimmed
+    from oslet.workspace.watching import keep_trace, traced, untrimmed
 
     with render.progress() as listen:
         workspace = Workspace(progress=listen, notice=render.talk)
@@ -93,7 +93,7 @@ def _work(running: Running, workload: Sequence[str]) -> int:
 def _report(workspace: Workspace, image: Image, seen: Trace, options: dict[str, list[str]]) -> None:
     """What the image leaves out though it was used, and what it keeps though it wasn't."""
     from oslet.cli import render
-    from oslet.trim.evidence import keep_line, lost, unused
+    from oslet.trim.used import keep_line, lost, unused
 
     tree = workspace.tree(image)
     idle, missed = unused(tree, seen), lost(tree, seen)

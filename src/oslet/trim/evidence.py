@@ -1,172 +1,173 @@
-"""Evidence: what an instance on the whole tree used, held against what the image keeps. Pure.
+"""Evidence: what one file's content says that it needs. Bytes → value, pure; what it means in a tree is reach's to say.
 
-A trace never decides what stays; it may only say that a decision was wrong.
+ELF files say it in headers (elf(5)), in notes (https://systemd.io/ELF_DLOPEN_METADATA) and in texts that they hold;
+scripts in their first line (execve(2)) and their words; Python modules in what they import; configuration in paths.
+Everything here errs towards too much: a name that leads nowhere in the tree costs nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+import io
+import re
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from oslet.errors import BuildError
-from oslet.model.tree import Entry, Tree
-from oslet.model.watch import How, Trace, Use, Watched
-from oslet.trim.rules import rules
+from oslet.errors import IntegrityError
+from oslet.formats import elf
+from oslet.trim import source
 
-SHOWN = 4
-"""How many paths an error names."""
-_WEAK: frozenset[How] = frozenset({"looked", "linked", "listed"})
+MAX_NAMES = 20_000
+"""Names of one kind that are kept of one file."""
+MAX_TEXT = 4 << 20
+"""Bytes of a text file that are looked through."""
 
+MAX_PATH = 4096
+EQUALS = ord("=")
 
-class Finding(Struct, frozen=True):
-    """A path that was used and that the image leaves out: why, how it was used and by whom, and the ``keep`` pattern
-    that would leave it in."""
-
-    path: str
-    reason: str
-    origin: str
-    how: tuple[How, ...]
-    process: str
-    pid: int
-    first: float
-    count: int
-    keep: str
-
-
-class Unused(NamedTuple):
-    """A kept file that a workload didn't use: its bytes, the reason that keeps it, and the rule that would leave it
-    out if the declaration didn't name or keep it (empty for none)."""
-
-    path: str
-    size: int
-    origin: str
-    reason: str
-    rule: str
+_PATH = re.compile(rb"/(?:usr|etc|bin|sbin|lib|lib64|opt|var|srv|run)/[A-Za-z0-9._+@%:~/-]*[A-Za-z0-9_+@%/-]")
+_BUILT_WITH = re.compile(rb"=?" + _PATH.pattern)
+"""In an ELF file, what follows an equals sign is how the program was built (configure's words), not what it opens."""
+_LIBRARY = re.compile(rb"\.so(?:\.[0-9]+)*\0")
+_PLUGIN = re.compile(rb"[A-Za-z0-9_+-][A-Za-z0-9_.+-]*\.so\b(?:\.[0-9]+)*")
+_LIBRARY_IN_TEXT = re.compile(r"\blib[A-Za-z0-9_.+-]*\.so(?:\.[0-9]+)*")
+_NAME = re.compile(rb"[A-Za-z0-9_.+-]+\Z")
+_LONGEST = 96
+"""Of a library's name, in bytes."""
+_CALLS = (b"iconv_open", b"system", b"popen", b"wordexp", b"dlopen", b"getaddrinfo", b"getpwnam", b"getservbyname")
+_COMMENT = re.compile(r"(?m)(?:^|(?<=\s))#.*$")
+_WORD = re.compile(
+    r"(?m)(?:^|[;|&(`!{\"']|\b(?:then|do|else|elif|if|while|until|exec|xargs|env|nohup|command|eval|trap|time|sudo|gosu)\b)"
+    r"[ \t]*(?:[A-Za-z_]\w*=\S*[ \t]+)*([A-Za-z0-9_][A-Za-z0-9_.+-]*)(?![\w=(/])"
+)
+"""A word where a shell script has commands: first in a line, a list, a substitution or a quoted text."""
+_TAIL = re.compile(r"[})\w\"']/([A-Za-z0-9_][A-Za-z0-9_.+-]*)")
+_RUN = re.compile(r"(?:\bsystem|\bexec|\bqx|\bpopen|\bspawn)\W{1,4}([A-Za-z0-9_./+-]+)|`\s*([A-Za-z0-9_./+-]+)")
+_SHELLS = frozenset({"sh", "dash", "bash", "ksh", "zsh", "busybox", "ash"})
 
 
-def whole(tree: Tree) -> Tree:
-    """The tree with all that was left out of it in its place again. What a later step made at such a path stays."""
-    entries = {e.path: e for e in tree.entries}
-    for entry in sorted(tree.dropped, key=lambda e: e.path):
-        if entry.path in entries:
-            continue
-        missing = [p for p in _parents(entry.path) if p not in entries]
-        if all(entries[p].kind == "dir" for p in _parents(entry.path) if p in entries):
-            entries |= {p: Entry(p, "dir", 0o755, origin=entry.origin, reason=f"holds {entry.path}") for p in missing}
-            entries[entry.path] = entry
-    return Tree(tuple(entries[path] for path in sorted(entries)))
+class Evidence(Struct, frozen=True, omit_defaults=True):
+    """What one file asks for, by kind; each name once, in the order found.
 
-
-def findings(watched: Watched, tree: Tree) -> tuple[Finding, ...]:
-    """The dropped paths of ``tree`` that an instance on ``whole(tree)`` asked for, by path.
-
-    What isn't in the whole tree either is no loss, and what is merely walked over isn't asked for: see ``asked_for``.
+    ``interpreter`` is the program that the kernel starts for it, with the words after ``#!``. ``needed``, ``rpath``,
+    ``runpath``, ``soname`` and ``machine`` are the ELF header's; ``notes`` the sonames of its dlopen notes, ``loads``
+    names of libraries in its texts, ``plugins`` those that a configuration names, ``calls`` C functions of interest. ``paths`` are absolute paths in
+    its texts, ``commands`` words that may be programs, ``imports`` Python modules (``.x`` relative), ``mentions``
+    dotted names in Python texts, ``shell`` whether Python code asks for one. Its defaults are omitted when it is
+    spelled: it is remembered, and is no part of any identity.
     """
-    kept = {e.path for e in tree.entries}
-    dropped = {e.path: e for e in tree.dropped if e.path not in kept}
-    filled = {_parent(path) for path in dropped}
-    found = []
-    for use in asked_for(watched.uses, whole(tree)):
-        if entry := dropped.get(use.path):
-            within = entry.kind == "dir" and "listed" in use.how and use.path in filled
-            keep = f"{use.path}/**" if within else use.path
-            who = (use.process, use.pid, use.first, use.count)
-            found.append(Finding(use.path, entry.reason, entry.origin, use.how, *who, keep))
-    return tuple(found)
+
+    interpreter: tuple[str, ...] = ()
+    machine: str = ""
+    soname: str = ""
+    needed: tuple[str, ...] = ()
+    rpath: tuple[str, ...] = ()
+    runpath: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    loads: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
+    shell: bool = False
 
 
-def asked_for(uses: Iterable[Use], tree: Tree) -> tuple[Use, ...]:
-    """The uses that a process would miss if the path weren't there.
-
-    - A folder that is only looked at is none: what follows, a listing or a file in it, counts by itself.
-    - A path that a listing of its folder led to, as all its siblings, is none: whoever walks over everything asks for
-      nothing, and in a tree without the path the listing wouldn't have shown it.
-    """
-    by_path = {use.path: use for use in uses}
-    kinds = {e.path: e.kind == "dir" for e in tree.entries}
-    siblings: dict[tuple[str, bool], list[str]] = {}
-    for path, is_folder in kinds.items():
-        siblings.setdefault((_parent(path), is_folder), []).append(path)
-
-    def asked(use: Use) -> bool:
-        how = set(use.how)
-        if use.path not in kinds:
-            return False
-        if kinds[use.path]:
-            how -= {"looked"}
-        if not how or how - _WEAK:
-            return bool(how)
-        above = by_path.get(_parent(use.path))
-        listed = above is not None and "listed" in above.how
-        return not (listed and all(p in by_path for p in siblings[_parent(use.path), kinds[use.path]]))
-
-    return tuple(use for use in by_path.values() if asked(use))
+NONE = Evidence()
 
 
-def trace(watched: Watched, tree: Tree, lock: str) -> Trace:
-    """What a workload used of ``whole(tree)``, links and folders included. ``lock`` is the tree's lock's digest."""
-    return Trace(lock, tuple(sorted(use.path for use in asked_for(watched.uses, whole(tree)))))
+def read(path: str, data: bytes) -> Evidence:
+    """What ``data``, the file at ``path``, says that it needs; nothing of a file that is no whole ELF file or text."""
+    if data[:4] == b"\x7fELF":
+        return _of_elf(path, data)
+    if data[:2] == b"#!":
+        return _of_script(path, data)
+    if path.endswith((".py", ".pth", ".pyw")):
+        return _of_python((), data)
+    return of_text(data[:MAX_TEXT]) if _is_configuration(path) else NONE
 
 
-def joined(one: Trace, other: Trace) -> Trace:
-    """What either workload used."""
-    return replace(one, used=tuple(sorted({*one.used, *other.used})))
+def of_text(data: bytes) -> Evidence:
+    """The paths and libraries that a configuration, or another text, names."""
+    if b"\0" in data[:4096]:
+        return NONE
+    libraries = _once(m[0].decode() for m in _PLUGIN.finditer(data)) if b".so" in data else ()
+    return Evidence(paths=_paths(data), plugins=libraries)
 
 
-def lost(tree: Tree, seen: Trace) -> tuple[Entry, ...]:
-    """What the trace saw used and ``tree`` leaves out."""
-    used = set(seen.used) - {e.path for e in tree.entries}
-    return tuple(e for e in tree.dropped if e.path in used)
-
-
-def check_trace(tree: Tree, seen: Trace, *, where: str = "") -> None:
-    """Raise BuildError if ``tree`` leaves out a path that ``seen`` saw used, naming both. ``where`` is the trace's
-    file."""
-    found = lost(tree, seen)
-    if not found:
-        return
-    shown = "; ".join(f"{e.path} ({e.reason})" for e in found[:SHOWN])
-    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    raise BuildError(
-        f"the traced workload used what the image leaves out: {shown}{more}",
-        where=where,
-        hint=f"{keep_line(e.path for e in found)}  # or trace again, if the workload no longer needs it",
+def _is_configuration(path: str) -> bool:
+    return path.startswith("/etc/") or path.endswith(
+        (".conf", ".cnf", ".cfg", ".ini", ".json", ".xml", ".yaml", ".control")
     )
 
 
-def unused(tree: Tree, seen: Trace) -> tuple[Unused, ...]:
-    """The kept files that the workload didn't use, the largest first."""
-    used = set(seen.used)
-    found = [
-        Unused(e.path, e.size, e.origin, e.reason, _rule(e.path))
-        for e in tree.entries
-        if e.kind == "file" and e.path not in used
-    ]
-    return tuple(sorted(found, key=lambda u: (-u.size, u.path)))
+def _of_elf(path: str, data: bytes) -> Evidence:
+    try:
+        header = elf.read(io.BytesIO(data), where=path)
+    except IntegrityError:  # the linker won't load it either
+        return NONE
+    if header is None:
+        return NONE
+    return Evidence(
+        interpreter=(header.interpreter,) if header.interpreter else (),
+        machine=header.machine,
+        soname=header.soname,
+        needed=_once(header.needed),
+        rpath=header.rpath,
+        runpath=header.runpath,
+        notes=header.dlopen,
+        loads=_libraries(data),
+        calls=tuple(name.decode() for name in _CALLS if b"\0" + name + b"\0" in data),
+        paths=_once(m[0].decode() for m in _BUILT_WITH.finditer(data) if m[0][0] != EQUALS and len(m[0]) < MAX_PATH),
+    )
 
 
-def keep_line(paths: Iterable[str]) -> str:
-    """The line of a declaration that keeps ``paths``."""
-    return f"keep = [{', '.join(_quoted(p) for p in paths)}]"
+def _of_script(path: str, data: bytes) -> Evidence:
+    line = data[2:512].partition(b"\n")[0].decode("utf-8", "replace").split()
+    if not line:
+        return NONE
+    name = line[0].rpartition("/")[2]
+    if name == "env":  # env(1): -S splits, -i and -u change the environment, NAME=VALUE sets it
+        name = next((w for w in line[1:] if not w.startswith("-") and "=" not in w), "")
+    if name.startswith("python"):
+        return _of_python(tuple(line), data)
+    text = data[:MAX_TEXT].decode("utf-8", "replace")
+    if name in _SHELLS:
+        plain = _COMMENT.sub("", text)
+        words = _once([*_WORD.findall(plain), *_TAIL.findall(plain)])
+    else:
+        words = _once(word for pair in _RUN.findall(text) for word in pair if word)
+    return Evidence(interpreter=tuple(line), paths=_paths(data[:MAX_TEXT]), commands=words)
 
 
-def _quoted(path: str) -> str:
-    escaped = path.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(c if c.isprintable() else "?" for c in escaped) + '"'
+def _of_python(interpreter: tuple[str, ...], data: bytes) -> Evidence:
+    text = data[:MAX_TEXT].decode("utf-8", "replace")
+    found = source.scan(text)
+    return Evidence(
+        interpreter=interpreter,
+        loads=_once(_LIBRARY_IN_TEXT.findall(text)) if ".so" in text else (),
+        paths=_paths(data[:MAX_TEXT]),
+        commands=found.commands,
+        imports=found.imports,
+        mentions=found.mentions,
+        shell=found.shell,
+    )
 
 
-def _rule(path: str) -> str:
-    found = (r for r in rules("packages") if r.paths.fullmatch(path) and not (r.but and r.but.fullmatch(path)))
-    return next((r.name for r in found), "")
+def _libraries(data: bytes) -> tuple[str, ...]:
+    """The names that end in .so or .so.N and stand alone in a file's texts: what dlopen(3) might be given."""
+    found: list[str] = []
+    for match in _LIBRARY.finditer(data):
+        start = max(0, match.start() - _LONGEST)
+        name = _NAME.search(data[start : match.end() - 1])
+        if name and match.end() - 1 - start - name.start() > 3 and len(found) < MAX_NAMES:
+            found.append(name[0].decode())
+    return _once(found)
 
 
-def _parents(path: str) -> list[str]:
-    parts = path.split("/")
-    return ["/".join(parts[:n]) for n in range(2, len(parts))]
+def _paths(data: bytes) -> tuple[str, ...]:
+    return _once(match[0].decode() for match in _PATH.finditer(data) if len(match[0]) < MAX_PATH)
 
 
-def _parent(path: str) -> str:
-    return path.rpartition("/")[0] or "/"
+def _once(names: object) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))[:MAX_NAMES]  # type: ignore[call-overload]

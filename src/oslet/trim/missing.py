@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from oslet.model.tree import Entry, Tree, follow
-from oslet.trim.evidence import keep_line
+from oslet.trim.used import keep_line
 
 LONGEST = 1 << 14
 """Characters of the last words that are read: what killed an application, it says last."""

@@ -141,7 +141,7 @@ class Workspace:
         planned = self.plan(declared)
         witness = None
         if witnessed and declared.trace_file.exists():
-            from oslet.workspace.evidence import Witness
+            from oslet.workspace.watching import Witness
 
             witness = Witness(self, declared, planned.lock)
         key = digest((digest(planned.plan), edition()))
@@ -251,7 +251,7 @@ class Workspace:
         try:
             instance = start(own, arguments, wish, self.tools_for(built, wish), self.places, notice=notice)
         except RunError as error:
-            from oslet.workspace.evidence import explained
+            from oslet.workspace.watching import explained
 
             raise explained(error, own.tree) from None
         self.store.pin(built.digest, instance.id)

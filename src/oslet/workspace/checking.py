@@ -19,7 +19,7 @@ from oslet.model.instance import Arguments
 from oslet.model.oslet import Check, Start, Tcp
 from oslet.run import Sealed, Wish, await_healthy, execute, logs, remove, remove_volume, wait
 from oslet.run.monitor import Stdio
-from oslet.workspace.evidence import untrimmed
+from oslet.workspace.watching import untrimmed
 
 if TYPE_CHECKING:
     from oslet.workspace import Workspace

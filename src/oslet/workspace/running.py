@@ -52,7 +52,7 @@ class Running:
         try:
             await_healthy(self._places.state, self.id, timeout=timeout)
         except RunError as error:
-            from oslet.workspace.evidence import post_mortem
+            from oslet.workspace.watching import post_mortem
 
             said = [line[:200] for line in self.logs().splitlines()[-LINES:]]
             hint = "\n    ".join(["its last words:", *said]) if said else "it wrote nothing"

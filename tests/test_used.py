@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from oslet.errors import BuildError
 from oslet.model.tree import Entry, Tree
 from oslet.model.watch import How, Trace, Use, Watched
-from oslet.trim.evidence import check_trace, findings, joined, keep_line, trace, unused, whole
 from oslet.trim.missing import missing
+from oslet.trim.used import check_trace, findings, joined, keep_line, trace, unused, whole
 
 DOC = "documentation: it is read by people"
 TREE = Tree(

@@ -1,4 +1,4 @@
-"""Evidence: the whole tree of an image, ready to run watched, and what was seen of it; traces beside declarations."""
+"""Watching: the whole tree of an image, ready to run watched, and what was seen of it; traces beside declarations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from oslet.model.lock import Lock
 from oslet.model.source import Debian
 from oslet.model.tree import Tree
 from oslet.model.watch import Trace
-from oslet.trim.evidence import Finding, check_trace, findings, joined, trace, whole
+from oslet.trim.used import Finding, check_trace, findings, joined, trace, whole
 from oslet.workspace.declared import Declared
 
 if TYPE_CHECKING:
