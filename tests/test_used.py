@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +41,7 @@ def watched(**how: str) -> Watched:
     """``usr_share_doc="listed"``: an underscore is a slash."""
     found: list[Use] = []
     for name, words in how.items():
-        ways: tuple[How, ...] = tuple(words.split())  # type: ignore[assignment]
+        ways = cast(tuple[How, ...], tuple(words.split()))
         found.append(Use("/" + name.replace("_", "/"), ways, "app", 7, 1.5, 2))
     return Watched("d" * 64, tuple(found), True)
 

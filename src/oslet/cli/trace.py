@@ -107,7 +107,7 @@ def _report(workspace: Workspace, image: Image, seen: Trace, options: dict[str, 
         render.talk(f"to keep them: {keep_line(e.path for e in missed)}")
     total = sum(each.size for each in idle)
     render.talk(f"kept and not used: {len(idle)} files, {render.size(total)} of {render.size(tree.size)}")
-    render.table(("path", ">size", "from", "kept because", "rule that would drop it"), map(_row, idle[:top]))
+    render.table(("path", ">size", "from", "kept because", "could be dropped by"), map(_row, idle[:top]))
 
 
 def _row(each: Unused) -> tuple[str, ...]:

@@ -61,7 +61,8 @@ class _Live:
         self.images.add(digest)
         self.trees.add(image.tree)
         self.values |= {digest, image.tree, image.lock}
-        self.objects |= _objects(store.load(image.tree, Tree))
+        tree = store.load(image.tree, Tree)
+        self.objects |= _objects(tree) | _made(tree)
         lock = store.load(image.lock, Lock)
         self.blobs |= {package.sha256 for package in lock.packages} | {wheel.sha256 for wheel in lock.wheels}
 
@@ -85,6 +86,12 @@ class _Live:
 
 def _objects(tree: Tree) -> set[tuple[str, int]]:
     return {(entry.digest, permissions(entry.mode)) for entry in tree.entries if entry.kind == "file"}
+
+
+def _made(tree: Tree) -> set[tuple[str, int]]:
+    """What oslet made and left out again: small, but for byte code, and in no package that could be unpacked anew."""
+    made = (e for e in tree.dropped if e.origin.startswith("made:") and e.origin != "made:bytecode")
+    return {(e.digest, permissions(e.mode)) for e in made if e.kind == "file"}
 
 
 def collect(store: Store, *, dry_run: bool) -> Freed:

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from oslet.errors import BuildError
 from oslet.model.tree import Entry, Tree
 from oslet.model.watch import How, Trace, Use, Watched
-from oslet.trim.rules import rules
+from oslet.trim.cut import BYTE_CODE
+from oslet.trim.rules import features, rules
 
 SHOWN = 4
 """How many paths an error names."""
@@ -37,8 +38,8 @@ class Finding(Struct, frozen=True):
 
 
 class Unused(NamedTuple):
-    """A kept file that a workload didn't use: its bytes, the reason that keeps it, and the rule that would leave it
-    out if the declaration didn't name or keep it (empty for none)."""
+    """A kept file that a workload didn't use: its bytes, the reason that keeps it, and the rule or feature that could
+    leave it out (empty for none)."""
 
     path: str
     size: int
@@ -65,8 +66,7 @@ def findings(watched: Watched, tree: Tree) -> tuple[Finding, ...]:
 
     What isn't in the whole tree either is no loss, and what is merely walked over isn't asked for: see ``asked_for``.
     """
-    kept = {e.path for e in tree.entries}
-    dropped = {e.path: e for e in tree.dropped if e.path not in kept}
+    dropped = _missed(tree)
     filled = {_parent(path) for path in dropped}
     found = []
     for use in asked_for(watched.uses, whole(tree)):
@@ -118,8 +118,8 @@ def joined(one: Trace, other: Trace) -> Trace:
 
 def lost(tree: Tree, seen: Trace) -> tuple[Entry, ...]:
     """What the trace saw used and ``tree`` leaves out."""
-    used = set(seen.used) - {e.path for e in tree.entries}
-    return tuple(e for e in tree.dropped if e.path in used)
+    dropped = _missed(tree)
+    return tuple(dropped[path] for path in seen.used if path in dropped)
 
 
 def check_trace(tree: Tree, seen: Trace, *, where: str = "") -> None:
@@ -148,6 +148,13 @@ def unused(tree: Tree, seen: Trace) -> tuple[Unused, ...]:
     return tuple(sorted(found, key=lambda u: (-u.size, u.path)))
 
 
+def _missed(tree: Tree) -> dict[str, Entry]:
+    """What was left out and may be missed, by path. Python compiles a module that has no byte code: that costs time,
+    and where the module itself was left out, it is the module that is asked for."""
+    kept = {e.path for e in tree.entries}
+    return {e.path: e for e in tree.dropped if e.path not in kept and e.origin != BYTE_CODE}
+
+
 def keep_line(paths: Iterable[str]) -> str:
     """The line of a declaration that keeps ``paths``."""
     return f"keep = [{', '.join(_quoted(p) for p in paths)}]"
@@ -159,8 +166,11 @@ def _quoted(path: str) -> str:
 
 
 def _rule(path: str) -> str:
-    found = (r for r in rules("packages") if r.paths.fullmatch(path) and not (r.but and r.but.fullmatch(path)))
-    return next((r.name for r in found), "")
+    """The rule, or the feature, that is about a path."""
+    for rule in (*rules("packages"), *rules("safe")):
+        if rule.leaves_out(path):
+            return rule.name
+    return next((f"feature {f.name}" for f in features().values() if f.paths.fullmatch(path)), "")
 
 
 def _parents(path: str) -> list[str]:

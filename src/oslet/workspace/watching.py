@@ -12,13 +12,15 @@ from oslet.errors import DeclarationError, IntegrityError, RunError
 from oslet.model.image import Built, Image
 from oslet.model.lock import Lock
 from oslet.model.source import Debian
-from oslet.model.tree import Tree
+from oslet.model.tree import Entry, Tree
 from oslet.model.watch import Trace
+from oslet.trim.cut import BYTE_CODE
 from oslet.trim.used import Finding, check_trace, findings, joined, trace, whole
 from oslet.workspace.declared import Declared
 
 if TYPE_CHECKING:
     from oslet.run import Sealed
+    from oslet.store import Store
     from oslet.trim.missing import Missing
     from oslet.workspace import Workspace
 
@@ -29,22 +31,39 @@ LAST = 100
 def untrimmed(workspace: Workspace, built: Built) -> Sealed:
     """The image on its whole tree, kept and dropped, with its start contract unchanged.
 
-    What gc took is unpacked again from the lock's packages, fetched where the store lacks them. Whoever runs it keeps
-    gc away (``store.writing``), or pins the tree.
+    What gc took is unpacked again from the lock's packages, fetched where the store lacks them; byte code isn't, since
+    Python does without. Whoever runs it keeps gc away (``store.writing``), or pins the tree.
     """
     from oslet.workspace.resolving import contents
 
     sealed = workspace.sealed(built)
+    store = workspace.store
     tree = whole(sealed.tree)
-    workspace.store.save(tree)
-    try:
-        root = workspace.store.lay_down(tree)
-    except IntegrityError:
-        workspace.progress("unpacking what was left out", 0, 0)
-        lock = workspace.lock_of(built.image)
-        contents(lock, Debian(suite=lock.suite), workspace.store, workspace.progress)
-        root = workspace.store.lay_down(tree)
-    return sealed._replace(tree=tree, root=root)
+    with store.writing():
+        if _gone(store, tree):
+            workspace.progress("unpacking what was left out", 0, 0)
+            lock = workspace.lock_of(built.image)
+            contents(lock, Debian(suite=lock.suite), store, workspace.progress)
+            gone = _gone(store, tree)
+            if lost := [e.path for e in gone.values() if e.origin != BYTE_CODE]:
+                workspace.notice(f"{len(lost)} dropped files can't be had again ({lost[0]}, …): build the image here")
+            tree = Tree(tuple(e for e in tree.entries if e.path not in gone))
+        store.save(tree)
+        return sealed._replace(tree=tree, root=store.lay_down(tree))
+
+
+def _gone(store: Store, tree: Tree) -> dict[str, Entry]:
+    """The files of a tree whose content the store lacks, by path."""
+
+    def there(entry: Entry) -> bool:
+        if store.has_object(entry.digest, entry.mode, entry.size):
+            return True
+        try:
+            return bool(store.object(entry.digest, entry.mode))  # the same content may stand there under another mode
+        except IntegrityError:
+            return False
+
+    return {e.path: e for e in tree.entries if e.kind == "file" and not there(e)}
 
 
 def audited(workspace: Workspace, ref: str) -> tuple[Finding, ...]:
