@@ -113,7 +113,8 @@ def _report(workspace: Workspace, image: Image, seen: Trace, options: dict[str, 
 def _row(each: Unused) -> tuple[str, ...]:
     from oslet.cli import render
 
-    return each.path, render.size(each.size), each.origin, each.reason, each.rule or "-"
+    because = f"{each.reason} ({each.by})" if each.by else each.reason
+    return each.path, render.size(each.size), each.origin, because, each.rule or "-"
 
 
 def _number(word: str) -> int:

@@ -38,13 +38,14 @@ class Finding(Struct, frozen=True):
 
 
 class Unused(NamedTuple):
-    """A kept file that a workload didn't use: its bytes, the reason that keeps it, and the rule or feature that could
-    leave it out (empty for none)."""
+    """A kept file that a workload didn't use: its bytes, the reason that keeps it and the path where that was found, and
+    the rule or feature that could leave it out (empty for none)."""
 
     path: str
     size: int
     origin: str
     reason: str
+    by: str
     rule: str
 
 
@@ -141,7 +142,7 @@ def unused(tree: Tree, seen: Trace) -> tuple[Unused, ...]:
     """The kept files that the workload didn't use, the largest first."""
     used = set(seen.used)
     found = [
-        Unused(e.path, e.size, e.origin, e.reason, _rule(e.path))
+        Unused(e.path, e.size, e.origin, e.reason, e.by, _rule(e.path))
         for e in tree.entries
         if e.kind == "file" and e.path not in used
     ]
