@@ -57,8 +57,10 @@ def build(
     sandbox: Sandbox,
     *,
     edition: str = "",
+    accept: Callable[[Tree], None] = lambda tree: None,
 ) -> Built:
-    """Build ``plan``. ``edition`` distinguishes oslet's own code, so that a changed one doesn't answer from memory."""
+    """Build ``plan``. ``edition`` distinguishes oslet's own code, so that a changed one doesn't answer from memory;
+    ``accept`` may refuse the tree, with an error, before it is sealed."""
     base = _base(lock, plan, contents, store, sandbox, edition)
     whole = store.load(base.tree, Tree)
     files = Files(store, whole.entries, whole.dropped)
@@ -67,6 +69,7 @@ def build(
     _compile(files, lock, store, sandbox, lambda: store.laid_down(base.bare) or store.lay_down(whole))
     some = reached(files, base, oslet, lock, store, edition)
     record(some, base.notes)
+    accept(some.tree())
     return seal(oslet, lock, plan, some, store)
 
 
