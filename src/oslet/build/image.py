@@ -58,15 +58,19 @@ def _base(lock: Lock, plan: Plan, contents: Fetched, store: Store, sandbox: Sand
         tree, bare = known.decode().split()
         return store.load(tree, Tree), bare
     from oslet.build.debian import synthesise
+    from oslet.build.foreign.tree import lay, settle
     from oslet.build.merge import merge
     from oslet.trim import trim
 
     packages = contents()
-    cut = trim(merge(packages, lock), lock, plan.policy)
+    cut = trim(lay(packages) if lock.image else merge(packages, lock), lock, plan.policy)
     files = Files(store, cut.entries, cut.dropped)
-    by_name = {c.origin: c for c in packages}
-    pairs = [(p, by_name[p.name]) for p in lock.packages]
-    synthesise(files, pairs, plan.policy, plan.start, sandbox=sandbox, name=plan.name, suite=plan.suite)
+    if lock.image:
+        settle(files, packages, plan.policy)
+    else:
+        by_name = {c.origin: c for c in packages}
+        pairs = [(p, by_name[p.name]) for p in lock.packages]
+        synthesise(files, pairs, plan.policy, plan.start, sandbox=sandbox, name=plan.name, suite=plan.suite)
     linker_cache(files)
     before = files.tree()
     _compile(files, lock, store, sandbox, lambda: store.lay_down(before))
@@ -96,7 +100,7 @@ def seal(oslet: Oslet, lock: Lock, plan: Plan, files: Files, store: Store) -> Bu
         plan=store.save(plan),
         tree=store.save(tree),
         lock=store.save(lock),
-        start=oslet.start,
+        start=plan.start,
         params=oslet.params,
         rendered=tuple(f for f in oslet.files if is_rendered(f.content)),
         files=tree.files,

@@ -62,6 +62,8 @@ class _Live:
         self.objects |= _objects(store.load(image.tree, Tree))
         lock = store.load(image.lock, Lock)
         self.blobs |= {package.sha256 for package in lock.packages} | {wheel.sha256 for wheel in lock.wheels}
+        if lock.image is not None:
+            self.blobs |= {layer.digest.removeprefix("sha256:") for layer in lock.image.layers}
 
     def spare(self, store: Store, mentioned: str) -> None:
         """Keeps a tree that some memo mentions if it costs nothing: all of its objects are live anyway."""

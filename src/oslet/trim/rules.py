@@ -18,6 +18,7 @@ class Rule(NamedTuple):
     paths: re.Pattern[str]
     but: re.Pattern[str] | None
     named: bool
+    image: bool
     reason: str
 
 
@@ -42,6 +43,7 @@ def rules(level: str = "packages") -> tuple[Rule, ...]:
             paths=globs(tuple(row["paths"])),
             but=globs(tuple(row["but"])) if "but" in row else None,
             named=row.get("named", True),
+            image=row.get("image", False),
             reason=row["reason"],
         )
         for row in tomllib.loads(text)["rule"]

@@ -48,7 +48,7 @@ def resolve(wants: Wants, source: Debian, arch: Arch, store: Store, progress: Pr
 
         progress("choosing wheels", 0, 0)
         wheels = pypi.resolve(wants.wheels, python, arch, glibc=glibc_version(packages))
-    return Lock(wants_digest(wants, source.suite, arch), source.suite, arch, python, packages, wheels)
+    return Lock(wants_digest(wants, source, arch), source.suite, arch, python, packages, wheels)
 
 
 def python_version(packages: Sequence[Package]) -> str:
