@@ -46,8 +46,8 @@ def resolve(wants: Wants, source: Oci, beside: Path, arch: Arch, store: Store, p
         suite=_suite(contents[-1]),
         arch=arch,
         python=_python(packages),
-        packages=_packages(wants.packages, packages, source),
-        wheels=_wheels(wants.wheels, wheels, source),
+        packages=_packages(wants.packages, packages, source, pulled.digest),
+        wheels=_wheels(wants.wheels, wheels, source, pulled.digest),
         image=Foreign(
             pulled.digest,
             tuple(Layer(d.digest, d.size) for d in pulled.manifest.layers),
@@ -101,7 +101,7 @@ def _read(pulled: Pulled, source: Oci, store: Store, progress: Progress) -> tupl
     return read_image(store, pulled.digest, layers, where=source.oci, progress=progress)
 
 
-def _packages(wanted: Sequence[str], found: Sequence[Contents], source: Oci) -> tuple[Package, ...]:
+def _packages(wanted: Sequence[str], found: Sequence[Contents], source: Oci, manifest: str) -> tuple[Package, ...]:
     fields = {c.origin: control_fields(c.control["control"]) for c in found}
     requests: dict[str, str] = {}
     for request in wanted:
@@ -137,13 +137,13 @@ def _packages(wanted: Sequence[str], found: Sequence[Contents], source: Oci) -> 
             size=sum(e.size for e in c.entries),
             sha256=c.digest,
             by=brought.get(c.origin, (IMAGE, ""))[0],
-            request=brought.get(c.origin, ("", source.oci))[1],
+            request=brought.get(c.origin, ("", manifest))[1],
         )
         for c in found
     )
 
 
-def _wheels(wanted: Sequence[str], found: Sequence[Contents], source: Oci) -> tuple[Wheel, ...]:
+def _wheels(wanted: Sequence[str], found: Sequence[Contents], source: Oci, manifest: str) -> tuple[Wheel, ...]:
     heads = {c.origin.removeprefix("wheel:"): c.control[METADATA] for c in found}
     versions = {name: match[1] for name, head in heads.items() if (match := _field("Version", head))}
     requests: dict[str, str] = {}
@@ -172,7 +172,7 @@ def _wheels(wanted: Sequence[str], found: Sequence[Contents], source: Oci) -> tu
             size=sum(e.size for e in c.entries),
             sha256=c.digest,
             by=brought.get(name, (IMAGE, ""))[0],
-            request=brought.get(name, ("", source.oci))[1],
+            request=brought.get(name, ("", manifest))[1],
         )
         for c in found
         for name in (c.origin.removeprefix("wheel:"),)

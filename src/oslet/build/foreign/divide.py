@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from re import Pattern
@@ -60,8 +60,9 @@ def divide(flat: Flat, files: Files, manifest: str) -> tuple[Contents, ...]:
         origin = origins.get(entry.path, ORIGIN)
         reason = reasons.get(entry.path, OWN if origin == ORIGIN else "")
         parts.setdefault(origin, []).append(replace(entry, origin=origin, reason=reason))
-    release = files.text("/etc/os-release")[:4096] if _has(files, "/etc/os-release") else ""
-    own = {CAPABLE: "\n".join(flat.capabilities), RELEASE: release}
+    release = _at(files, "/etc/os-release")
+    text = files.store.read(release.digest)[:4096].decode("utf-8", "replace") if release and release.digest else ""
+    own = {CAPABLE: "\n".join(flat.capabilities), RELEASE: text}
     return (
         *(_contents(p.name, parts, {"control": p.text, RECORD: p.record}) for p in packages),
         *_wheels(dists, parts),
@@ -131,11 +132,12 @@ def _led_to(files: Files, entry: Entry, owned: Mapping[str, str]) -> str:
 def _byte_code(flat: Flat, files: Files, origins: dict[str, str], reasons: dict[str, str]) -> None:
     """Byte code belongs to who brought its source, with a header that holds without time stamps."""
     for code in files:
-        source = files.get(source_of(code.path)) if code.kind == "file" and code.path.endswith(".pyc") else None
+        path = source_of(code.path) if code.kind == "file" else ""
+        source = _at(files, path) if path else None
         if source is None or source.kind != "file":
             continue
-        if source.path in origins:
-            origins[code.path] = origins[source.path]
+        if path in origins:
+            origins[code.path] = origins[path]
         else:
             origins.pop(code.path, None)
         data = lasting(files, code, source, flat.changed.get(source.path, -1))
@@ -144,7 +146,7 @@ def _byte_code(flat: Flat, files: Files, origins: dict[str, str], reasons: dict[
         else:
             sha256 = files.store.put(data, code.mode)
             files.place(replace(code, digest=sha256, size=len(data)))
-            reasons[code.path] = f"byte code of {source.path}, as the image has it"
+            reasons[code.path] = f"byte code of {path}, as the image has it"
 
 
 STALE = "byte code that Python wouldn't take: its source is another by now"
@@ -154,8 +156,7 @@ def _folders(files: Files, origins: dict[str, str]) -> None:
     """A folder that nobody claims is the image's if it is empty or holds something of the image's own."""
     own: set[str] = set()
     held: dict[str, str] = {}
-    by_path: Callable[[Entry], str] = lambda e: e.path  # noqa: E731
-    for entry in sorted(files, key=by_path, reverse=True):  # what a folder holds comes before it
+    for entry in sorted(files, key=lambda e: e.path, reverse=True):  # what a folder holds comes before it
         path, parent = entry.path, entry.path.rpartition("/")[0]
         if entry.kind == "dir" and path not in origins and path in held and path not in own:
             origins[path] = held[path]
@@ -165,8 +166,9 @@ def _folders(files: Files, origins: dict[str, str]) -> None:
         held[parent] = origin
 
 
-def _has(files: Files, path: str) -> bool:
+def _at(files: Files, path: str) -> Entry | None:
+    """What ``path`` leads to; None where nothing is, or links go in circles."""
     try:
-        return files.is_file(path)
+        return files.at(path)
     except BuildError:
-        return False
+        return None
