@@ -58,7 +58,7 @@ def _first(
     which somebody put there on purpose, to those that say so."""
     path = entry.path
     applied = own if entry.origin == "image" else spared if entry.origin in named else everywhere
-    return next((r for r in applied if r.paths.fullmatch(path) and not (r.but and r.but.fullmatch(path))), None)
+    return next((rule for rule in applied if rule.leaves_out(path)), None)
 
 
 def _parent(path: str) -> str:

@@ -152,13 +152,14 @@ class Workspace:
 
     def _build(self, declared: Declared, planned: Planned) -> Built:
         from oslet.build.image import build
+        from oslet.plan import furnish
         from oslet.workspace.edition import edition
 
         lock = planned.lock
 
         with self.store.writing():
             return build(
-                declared.oslet,
+                furnish(declared.oslet, lock),
                 lock,
                 planned.plan,
                 planned.placements,

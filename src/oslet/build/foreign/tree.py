@@ -9,7 +9,10 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from oslet.build.bytecode import ORIGIN as BYTE_CODE
 from oslet.build.debian import strip_rights
+from oslet.build.etc import FOLDERS, LINKS
+from oslet.build.etc import ORIGIN as LAYOUT
 from oslet.build.files import Files
 from oslet.build.foreign.divide import CAPABLE, STALE
 from oslet.build.foreign.python import source_of
@@ -18,9 +21,8 @@ from oslet.build.merge import ORIGIN as USRMERGE
 from oslet.model.oslet import Policy
 from oslet.model.tree import Contents, Entry
 
-LAYOUT = "made:layout"
 LINKER_CACHE = "/etc/ld.so.cache"
-_MOUNTED = (("/dev", 0o755), ("/etc", 0o755), ("/proc", 0o555), ("/run", 0o755), ("/sys", 0o555), ("/tmp", 0o1777))
+RELEASE = ("/etc/os-release", "/usr/lib/os-release")
 
 
 def lay(contents: Sequence[Contents]) -> tuple[Entry, ...]:
@@ -45,12 +47,25 @@ def settle(files: Files, contents: Sequence[Contents], policy: Policy) -> None:
         elif source in whole and source not in files:
             files.omit(replace(code, reason=f"byte code of {source}, which was left out"))
         else:
-            files.place(replace(code, by=source if source in files else ""))
-    for path, mode in _MOUNTED:
-        if not files.is_dir(path):
-            files.mkdir(path, mode=mode, origin=LAYOUT, reason="an instance has its own there (FHS 3.0)")
+            files.place(replace(code, origin=BYTE_CODE))
+    _layout(files)
     capable = [path for c in contents for path in c.control.get(CAPABLE, "").split("\n") if path]
     strip_rights(files, dict.fromkeys(capable, "the image's layers say so"), policy.setuid)
+
+
+def _layout(files: Files) -> None:
+    """The folders that every program expects, as the image has them: they are nobody's, as in a tree of packages."""
+    for path, mode in FOLDERS:
+        if (entry := files.get(path)) is not None:
+            files.place(replace(entry, origin=LAYOUT, reason="every program may expect it (FHS 3.0)"))
+        elif path.count("/") == 1:
+            files.mkdir(path, mode=mode, origin=LAYOUT, reason="every program may expect it (FHS 3.0)")
+    for path, target in LINKS:
+        if (entry := files.get(path)) is not None and entry.kind == "link":
+            files.place(replace(entry, origin=LAYOUT, reason=f"older programs say {path} for {target} (FHS 3.0)"))
+    for path in RELEASE:
+        if (entry := files.get(path)) is not None and entry.kind != "dir":
+            files.place(replace(entry, origin=LAYOUT, reason="says which system this is (os-release(5))"))
 
 
 def _merged(entry: Entry) -> Entry:
