@@ -11,7 +11,7 @@ import hashlib
 import os
 import posixpath
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol, TypeAlias
@@ -136,22 +136,11 @@ def _plain(diff: str, store: Store, where: str) -> Taker:
 def _pick(index: oci.Index, name: str, shelf: Shelf, architecture: str, depth: int = 0) -> oci.Descriptor:
     """The manifest that ``name`` means, or the only one; through nested indexes."""
     images = [d for d in index.manifests if d.media_type in (*oci.MANIFESTS, *oci.INDEXES) and not _attests(d)]
-    if name:
-        images = [d for d in images if d.digest == name or any(_is(name, d.annotations.get(key, "")) for key in _NAMES)]
-    if len(images) > 1 and not all(d.platform for d in images):
-        digests = {d.digest for d in images}
-        if len(digests) > 1:
-            _ambiguous(
-                [next((d.annotations[k] for k in _NAMES if k in d.annotations), d.digest) for d in images], shelf
-            )
-        images = images[:1]
-    if not images:
-        names = [d.annotations[k] for d in index.manifests for k in _NAMES[:1] if k in d.annotations]
-        raise ResolveError(
-            f"no image is called {name!r} there" if name else "holds no image",
-            where=shelf.where,
-            hint=f"it has {', '.join(names[:8])}" if names else "",
-        )
+    named = [d for d in images if not name or d.digest == name or any(_is(name, each) for each in _names(d))]
+    platforms = bool(named) and all(d.platform for d in named)
+    if not named or (len({d.digest for d in named}) > 1 and not platforms):
+        raise _which([next(_names(d), d.digest) for d in named or images], shelf.where, "" if named else name)
+    images = named if platforms else named[:1]
     chosen = images[0] if len(images) == 1 else oci.choose(oci.Index(images), architecture, where=shelf.where)
     if chosen.media_type not in oci.INDEXES:
         return chosen
@@ -168,20 +157,27 @@ def _pick_saved(data: bytes, name: str, where: str) -> Saved:
         raise IntegrityError(f"manifest.json is over {oci.MAX_DOCUMENT} bytes", where=where)
     images = decode(data, list[Saved], where=where)
     named = [i for i in images if not name or any(_is(name, tag) for tag in i.repo_tags or ())]
-    if not named or len(named) > 1:
-        _ambiguous([tag for i in images for tag in i.repo_tags or (i.config,)], None, where, name if not named else "")
+    if len(named) != 1:
+        names = [tag for image in named or images for tag in image.repo_tags or (image.config,)]
+        raise _which(names, where, "" if named else name)
     return named[0]
 
 
-def _ambiguous(names: list[str], shelf: Shelf | None, where: str = "", name: str = "") -> None:
+def _which(names: Sequence[str], where: str, name: str) -> ResolveError:
+    """None or several are called so: the error that lists what there is."""
     what = f"no image is called {name!r} there" if name else f"holds {len(names)} images"
     shown = ", ".join(each[:80] for each in names[:8])
-    raise ResolveError(what, where=shelf.where if shelf else where, hint=f"write PATH#NAME; there are: {shown}")
+    return ResolveError(what, where=where, hint=f"write PATH#NAME; there are: {shown}" if names else "")
+
+
+def _names(descriptor: oci.Descriptor) -> Iterator[str]:
+    return (descriptor.annotations[key] for key in _NAMES if key in descriptor.annotations)
 
 
 def _is(name: str, tag: str) -> bool:
-    """Whether ``name`` is the tag, or all of it but for ``:latest`` or what comes before its last slash."""
-    return bool(tag) and name in (tag, tag.removesuffix(":latest"), tag.rpartition("/")[2])
+    """Whether ``name`` is the tag, or what of it is left without its host, its folders or its last part."""
+    last = tag.rpartition("/")[2]
+    return bool(tag) and name in (tag, last, tag.rpartition(":")[0], last.rpartition(":")[0])
 
 
 def _attests(descriptor: oci.Descriptor) -> bool:

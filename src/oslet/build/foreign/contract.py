@@ -12,6 +12,8 @@ from oslet.formats import oci
 from oslet.model.oslet import Exec, Health, Start
 
 MAX_WORDS = 4096
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""What engines set where an image's environment has none."""
 _USER = re.compile(r"[A-Za-z0-9_.-]{1,64}\$?(:[A-Za-z0-9_.-]{1,64}\$?)?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,254}")
 _SIGNAL = re.compile(r"SIG[A-Z0-9+]{2,12}|[A-Z0-9+]{2,12}")
@@ -24,7 +26,7 @@ def start_of(config: oci.Config) -> Start:
     these (a port that is no number, a signal that isn't named) is left out.
     """
     said = config.config or oci.Execution()
-    pairs = dict(pair.partition("=")[::2] for pair in said.env[:MAX_WORDS])
+    pairs = {"PATH": PATH} | dict(pair.partition("=")[::2] for pair in said.env[:MAX_WORDS])
     signal = said.stop_signal.upper()
     return Start(
         command=tuple(map(_literal, [*said.entrypoint, *said.cmd][:MAX_WORDS])),

@@ -34,10 +34,12 @@ OWN = "the image's own: no package and no distribution brings it"
 
 
 class Made(NamedTuple):
-    """What a package's scripts make: paths, the package (empty: that of what a link leads to), and why."""
+    """What a package's scripts make: paths, the package (empty: that of what a link leads to), whether that has
+    the same content somewhere, and why."""
 
     paths: Pattern[str]
     package: str
+    copy: bool
     why: str
 
 
@@ -74,7 +76,10 @@ def divide(flat: Flat, files: Files, manifest: str) -> tuple[Contents, ...]:
 def made() -> tuple[Made, ...]:
     """The rows of ``made.toml``."""
     text = Path(__file__).with_name("made.toml").read_text("utf-8")
-    return tuple(Made(globs(tuple(row["paths"])), row["package"], row["why"]) for row in tomllib.loads(text)["made"])
+    return tuple(
+        Made(globs(row["paths"]), row["package"], row.get("copy", False), row["why"])
+        for row in tomllib.loads(text)["made"]
+    )
 
 
 def _contents(origin: str, parts: Mapping[str, Sequence[Entry]], control: dict[str, str]) -> Contents:
@@ -105,13 +110,14 @@ def _origins(
             if origins.setdefault(path, f"wheel:{dist.name}") == f"wheel:{dist.name}":
                 reasons[path] = f"wheel:{dist.name} lists it (RECORD)"
     names = {package.name for package in packages}
+    content = {(name, entry.digest) for path, name in owned.items() if (entry := files.get(path)) and entry.size}
     for entry in files:
         if entry.path in origins or entry.kind == "dir":
             continue
         for row in made():
             if row.paths.fullmatch(entry.path):
                 package = row.package or _led_to(files, entry, owned)
-                if package in names:
+                if package in names and (not row.copy or (package, entry.digest) in content):
                     origins[entry.path], reasons[entry.path] = package, f"{row.why}, for {package}"
                     break
     for entry in files:  # links that lead into /etc/alternatives: /usr/bin/awk

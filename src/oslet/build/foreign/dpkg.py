@@ -22,6 +22,8 @@ STATUS_D = "/var/lib/dpkg/status.d"
 INFO = "/var/lib/dpkg/info"
 DIVERSIONS = "/var/lib/dpkg/diversions"
 MAX_PACKAGES = 20_000
+MAX_LISTED = 1_000_000
+"""Packages of an image, and paths that all their lists together may name."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]{0,200}")
 _VERSION = re.compile(r"[A-Za-z0-9.+:~-]{1,200}")
 _ARCH = re.compile(r"[a-z0-9-]{1,40}")
@@ -61,8 +63,10 @@ def owners(files: Files, packages: Sequence[Installed]) -> dict[str, str]:
     """Path as it stands in the image → the package that dpkg says it is of; of a shared folder, the first by name."""
     diverted = _diversions(files)
     owned: dict[str, str] = {}
+    left = MAX_LISTED
     for package in packages:
         for path in _listed(files, package):
+            left = _one_less(left)
             to = diverted.get(path)
             at = stands(files, to[0] if to and to[1] != package.name else path)
             if at:
@@ -73,13 +77,23 @@ def owners(files: Files, packages: Sequence[Installed]) -> dict[str, str]:
 def altered(files: Files, packages: Sequence[Installed], owned: Mapping[str, str]) -> dict[str, str]:
     """Path → package of files that are no longer as their package brought them: someone put another there."""
     found = {}
+    seen: set[str] = set()
+    left = MAX_LISTED
     for package in packages:
         for path, said in _sums(files, package):
+            left = _one_less(left)
             at = stands(files, path)
-            entry = files.get(at) if at and owned.get(at) == package.name else None
+            entry = files.get(at) if at not in seen and owned.get(at) == package.name else None
+            seen.add(at)
             if entry is not None and entry.kind == "file" and _md5(files, entry) != said:
                 found[at] = package.name
     return found
+
+
+def _one_less(left: int) -> int:
+    if not left:
+        raise IntegrityError(f"dpkg's lists name more than {MAX_LISTED} paths", where=INFO)
+    return left - 1
 
 
 def _records(files: Files) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ import io
 import posixpath
 import re
 from collections.abc import Container, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from oslet.build.files import Files
@@ -17,7 +18,8 @@ from oslet.build.foreign.dpkg import stands
 from oslet.model.tree import Entry
 
 MAX_METADATA = 256 << 10
-MAX_ROWS = 200_000
+MAX_ROWS = 1_000_000
+"""Bytes of a METADATA that is read, and rows of all RECORDs of an image; what is beyond is the image's own."""
 _SITES = ("site-packages", "dist-packages")
 _CODE = re.compile(r"(.*/)__pycache__/([^/]+)\.[a-z]+-\d+(?:\.opt-\w+)?\.pyc")
 _TIMES, _UNCHECKED = b"\0\0\0\0", b"\1\0\0\0"
@@ -35,6 +37,7 @@ class Dist(NamedTuple):
 
 def distributions(files: Files, owned: Container[str]) -> Iterator[Dist]:
     """The distributions in any ``site-packages`` or ``dist-packages``, but for those that are packages' (``owned``)."""
+    left = MAX_ROWS
     for entry in sorted(files, key=lambda e: e.path):
         folder, _, name = entry.path.rpartition("/")
         site = folder.rpartition("/")[0]
@@ -45,7 +48,10 @@ def distributions(files: Files, owned: Container[str]) -> Iterator[Dist]:
         head = files.text(entry.path).partition("\n\n")[0]
         facts = dict(re.findall(r"^(Name|Version):[ \t]*(\S+)[ \t]*$", head, re.MULTILINE))
         if {"Name", "Version"} <= facts.keys() and re.fullmatch(r"[A-Za-z0-9._-]{1,200}", facts["Name"]):
-            paths = tuple(_recorded(files, site, f"{folder}/RECORD"))
+            rows = list(islice(_rows(files, f"{folder}/RECORD"), left))
+            left -= len(rows)
+            there = (stands(files, posixpath.normpath(posixpath.join(site, row))) for row in rows)
+            paths = tuple(filter(None, there))
             yield Dist(normal_name(facts["Name"]), facts["Version"][:200], folder, head, paths)
 
 
@@ -74,17 +80,11 @@ def lasting(files: Files, code: Entry, source: Entry, changed: int) -> bytes | N
     return data[:4] + _UNCHECKED + bytes(8) + data[16:]
 
 
-def _recorded(files: Files, site: str, record: str) -> Iterator[str]:
-    """The paths that a RECORD lists and that are there."""
+def _rows(files: Files, record: str) -> Iterator[str]:
+    """The paths of a RECORD as they are written; none of one that can't be read."""
     if record not in files or not files.is_file(record):
         return
-    reader = csv.reader(io.StringIO(files.text(record), newline=""))
     try:
-        for number, row in enumerate(reader):
-            if number >= MAX_ROWS:
-                return
-            path = stands(files, posixpath.normpath(posixpath.join(site, row[0]))) if row else ""
-            if path:
-                yield path
-    except csv.Error:  # what can't be read is nobody's: the image's own
+        yield from (row[0] for row in csv.reader(io.StringIO(files.text(record), newline="")) if row)
+    except csv.Error:
         return

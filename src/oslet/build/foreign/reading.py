@@ -12,7 +12,7 @@ from oslet.model.tree import Contents
 from oslet.store import Store
 from oslet.store.flatten import Progress, Stacked, flatten
 
-READER = 2
+READER = 1
 """The version of this reader: another one reads an image again."""
 
 _ROOM = "foreign"
