@@ -13,13 +13,13 @@ from oslet.model.oslet import Oslet, Wants
 from oslet.model.plan import Install, Place, Plan, Step, Synthesise, Take, Unpack
 from oslet.model.source import Source
 
-RULES = 2
+RULES = 3
 """The version of the rules that make a tree from packages: raised when a change of oslet changes images."""
 
-FROM_IMAGE = ("image", "trim", "settle", "linker-cache", "byte-code")
-"""The same when the files are an existing image's: its packages were configured where it was made."""
+FROM_IMAGE = ("image", "trim", "settle", "packages", "files", "linker-cache", "byte-code")
+"""The named steps when the files are an existing image's: its packages were configured where it was made."""
 
-SYNTHESIS = ("merge", "trim", "debian", "files", "linker-cache", "byte-code")
+SYNTHESIS = ("merge", "trim", "debian", "packages", "files", "linker-cache", "byte-code")
 """The named steps between packages and the sealed tree, in order."""
 
 
