@@ -114,7 +114,7 @@ def reached(files: Files, base: Base, oslet: Oslet, lock: Lock, store: Store, ed
     """
     digests = {p.name: p.sha256 for p in lock.packages} | {f"wheel:{w.name}": w.sha256 for w in lock.wheels}
     if lock.image:
-        digests |= {"image": lock.image.manifest}
+        digests |= {"image": lock.image.manifest.removeprefix("sha256:")}
     read = Reader(store, digests, edition)
     asked = Asked(
         oslet.start,

@@ -66,7 +66,7 @@ def divide(flat: Flat, files: Files, manifest: str) -> tuple[Contents, ...]:
     text = files.store.read(release.digest)[:4096].decode("utf-8", "replace") if release and release.digest else ""
     own = {CAPABLE: "\n".join(flat.capabilities), RELEASE: text}
     return (
-        *(_contents(p.name, parts, {"control": p.text, RECORD: p.record}) for p in packages),
+        *(_contents(p.name, parts, _control(p, files)) for p in packages),
         *_wheels(dists, parts),
         Contents(ORIGIN, manifest.removeprefix("sha256:"), tuple(parts[ORIGIN]), own),
     )
@@ -80,6 +80,12 @@ def made() -> tuple[Made, ...]:
         Made(globs(row["paths"]), row["package"], row.get("copy", False), row["why"])
         for row in tomllib.loads(text)["made"]
     )
+
+
+def _control(package: Installed, files: Files) -> dict[str, str]:
+    sums = f"{package.lists}.md5sums"
+    control = {"control": package.text, RECORD: package.record}
+    return control | ({"md5sums": files.text(sums)} if files.is_file(sums) else {})
 
 
 def _contents(origin: str, parts: Mapping[str, Sequence[Entry]], control: dict[str, str]) -> Contents:
