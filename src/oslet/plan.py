@@ -16,10 +16,10 @@ from oslet.model.source import Source
 RULES = 3
 """The version of the rules that make a tree from packages: raised when a change of oslet changes images."""
 
-FROM_IMAGE = ("image", "trim", "settle", "packages", "files", "linker-cache", "byte-code")
+FROM_IMAGE = ("image", "trim", "settle", "features", "packages", "files", "linker-cache", "byte-code")
 """The named steps when the files are an existing image's: its packages were configured where it was made."""
 
-SYNTHESIS = ("merge", "trim", "debian", "packages", "files", "linker-cache", "byte-code")
+SYNTHESIS = ("merge", "trim", "debian", "features", "packages", "files", "linker-cache", "byte-code")
 """The named steps between packages and the sealed tree, in order."""
 
 

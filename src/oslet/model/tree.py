@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
@@ -81,7 +80,7 @@ def follow(path: str, get: Callable[[str], Entry | None], *, last: bool = True) 
     ``get`` gives what stands at a path exactly. With ``last`` a link at the path itself is followed too. Raises
     ValueError when links go in circles.
     """
-    todo = [part for part in posixpath.normpath(path).split("/") if part][::-1]
+    todo = [part for part in path.split("/") if part not in ("", ".")][::-1]
     done = ""
     passed: list[str] = []
     while todo:

@@ -10,6 +10,7 @@ from oslet.model.lock import IMAGE, Lock, Package, Wheel
 from oslet.model.oslet import Policy
 from oslet.model.tree import Entry, Tree
 from oslet.trim.rules import Rule, globs, rules
+from oslet.trim.spared import spared_by
 
 __all__ = ["because", "trim"]
 
@@ -31,7 +32,8 @@ def trim(entries: Iterable[Entry], lock: Lock, policy: Policy) -> Tree:
     """
     why = {p.name: because(p) for p in lock.packages} | {f"wheel:{w.name}": because(w) for w in lock.wheels}
     named = {p.name for p in lock.packages if not p.by} | {f"wheel:{w.name}" for w in lock.wheels if not w.by}
-    keep = globs(policy.keep) if policy.keep else None
+    wanted = policy.keep + spared_by(policy.features)
+    keep = globs(wanted) if wanted else None
     everywhere = rules("packages")
     spared = tuple(r for r in everywhere if r.named)
     own = tuple(r for r in everywhere if r.image)

@@ -20,13 +20,17 @@ from oslet.trim.modules import Modules, search_path
 from oslet.trim.places import Places
 from oslet.trim.reach import Edge, Reach, Read, World
 from oslet.trim.rules import Rule, globs, rules
+from oslet.trim.spared import wanted_by
 
 SITES = ("site-packages", "dist-packages")
 """The names of folders that Python looks for modules in, wherever they stand (a virtual environment's)."""
 CONSOLE_SCRIPTS = "/usr/local/bin/"
 _SCRIPT = re.compile(r"([a-z0-9][a-z0-9+.-]*)\.(?:preinst|postinst|config)\b")
+_REPLACED = re.compile(r"in place of ([a-z0-9][a-z0-9+.:-]*)'s\b")
 _DECLARED = re.compile(r"(/usr/lib/(?:tmpfiles|sysusers)\.d/\S+), line")
 BYTE_CODE = "made:bytecode"
+REPLACING = ("made:icu", "made:timezones")
+"""What steps make in the place of a package's file: it stays by what would have kept that."""
 
 
 class Given(NamedTuple):
@@ -66,8 +70,10 @@ class _Verdict:
         self.owners = dict(_owners(tree.entries))
         self.named = _named(given.lock)
         self.decided: Decided = decide(given.policy.features)
-        keep = globs(given.policy.keep)
-        self.forced = {e.path: "the declaration keeps it (keep)" for e in tree.entries if keep.fullmatch(e.path)}
+        keep, wanted = globs(given.policy.keep), globs(wanted_by(given.policy.features))
+        asked = "the declaration asks for it (features)"
+        self.forced = {e.path: asked for e in tree.entries if e.kind != "dir" and wanted.fullmatch(e.path)}
+        self.forced |= {e.path: "the declaration keeps it (keep)" for e in tree.entries if keep.fullmatch(e.path)}
         self._force_command(tree)
         self.out: dict[str, str] = {}
         self.each: dict[str, str] = {}
@@ -189,6 +195,8 @@ def _owners(entries: Iterable[Entry]) -> Iterator[tuple[str, str]]:
                 yield entry.path, found[1]
             elif (found := _DECLARED.search(entry.reason)) and found[1] in by_path:
                 yield entry.path, by_path[found[1]]
+        elif entry.origin in REPLACING and (found := _REPLACED.search(entry.reason)):
+            yield entry.path, found[1]
 
 
 def _named(lock: Lock) -> dict[str, str]:
