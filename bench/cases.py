@@ -28,7 +28,8 @@ PATIENCE = 60.0
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One application. Exactly one of ``run``, ``serve`` and ``python`` is set; all texts may hold Latin-1 only.
+    """One application. Exactly one of ``run``, ``serve`` and ``python`` is set; what is sent
+    and heard over a port is Latin-1.
 
     ``run`` is a command in a fresh instance, given ``stdin``, that exits 0 and says ``expect``. ``python`` is a program
     that says it. ``serve`` is a server that is asked on ``port``: for ``http``, or with ``send``; or by a command
@@ -124,7 +125,8 @@ class Tried:
                 env=self.environment,
                 input=stdin,
                 capture_output=True,
-                encoding="latin-1",
+                encoding="utf-8",
+                errors="replace",
                 timeout=timeout,
             )
         except subprocess.TimeoutExpired as late:
@@ -219,4 +221,4 @@ def _last(text: str) -> str:
 
 
 def _text(said: bytes | str | None) -> str:
-    return said.decode("latin-1") if isinstance(said, bytes) else said or ""
+    return said.decode("utf-8", "replace") if isinstance(said, bytes) else said or ""

@@ -16,6 +16,13 @@ PAGES = {"/repo.git/info/refs": b"1" * 40 + b"\trefs/heads/main\n", "/repo.git/H
 """What a git client that knows no better protocol asks for (gitprotocol-http, the dumb way)."""
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """A caller that refuses the certificate is a case's own affair."""
+
+
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         body = PAGES.get(self.path.partition("?")[0], HELLO)
@@ -62,7 +69,7 @@ def peer() -> Iterator[dict[str, str]]:
         pem = certificate(Path(folder))
         ports: dict[str, str] = {}
         for name in ("peer", "tls"):
-            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+            server = Server(("127.0.0.1", 0), Answer)
             if name == "tls":
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                 context.load_cert_chain(pem)

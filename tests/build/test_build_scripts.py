@@ -133,6 +133,8 @@ def test_a_preinst_does_not_see_its_own_packages_files(store: Store) -> None:
         ("mkdir -p /d/e; touch /d/a /d/b~ /d/c.bak; find /d -mindepth 1 ! \\( -name '*~' -o -name '*.bak' \\) -type f",
          "/d/a\n"),
         ("mkdir -p /d/e; touch /d/a /d/e/b; find /d -maxdepth 1 -regex '.*/[a-c]' -printf '%f\\n'", "a\n"),
+        ('if [ "$1" = x -o \\( "$1" = configure -a -n "$1" \\) ]; then echo in; fi', "in\n"),
+        ("mountpoint -q /proc && ! mountpoint -q /srv && echo yes", "yes\n"),
         ('cat <<EOF\na $1 `echo b` \\$c\nEOF\ncat <<"EOF"\n$1\nEOF', "a configure b $c\n$1\n"),
         ("echo $((1 + 2 * 3)) $(( (1+2) % 2 ))", "7 1\n"),
         ('for i in 1 2 3; do [ $i = 2 ] && continue; echo $i; done', "1\n3\n"),
