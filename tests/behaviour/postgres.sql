@@ -103,7 +103,8 @@ select pg_column_compression(a), pg_column_compression(b), length(a), length(b) 
 set wal_compression = zstd; set wal_compression = lz4; show wal_compression
 
 -- tls
-alter system set ssl = on; select pg_reload_conf(), (select setting from pg_settings where name = 'ssl_library')
+alter system set ssl = on;
+select pg_reload_conf(), (select setting from pg_settings where name = 'ssl_library')
 
 -- indexes
 create table i (t text, j jsonb, p point, r int4range); create index on i using gin (j); create index on i using gist (p); create index on i using brin (t);
