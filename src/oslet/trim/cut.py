@@ -126,7 +126,7 @@ class _Verdict:
         """The byte code of modules that are imported stays with them; Python compiles the others at need, as it would
         without any."""
         for entry in self.before.entries:
-            if entry.origin != BYTE_CODE or entry.kind != "file":
+            if entry.origin != BYTE_CODE or entry.kind != "file" or entry.path in self.out:
                 continue
             folder, _, name = entry.path.rpartition("/")
             source = f"{folder.removesuffix('/__pycache__')}/{name.partition('.')[0]}.py"
@@ -146,7 +146,7 @@ class _Verdict:
             if edge is not None:
                 kept.append(_told(entry, edge))
             elif entry.kind == "dir" and entry.path in alive:
-                kept.append(replace(entry, reason=f"holds {alive[entry.path]}", by=alive[entry.path]))
+                kept.append(replace(entry, reason="stands in it", by=alive[entry.path]))
             else:
                 dropped.append(replace(entry, reason=self._why_not(entry), by=""))
         return Tree(tuple(kept), tuple(sorted(dropped, key=lambda e: e.path)))

@@ -50,10 +50,10 @@ class Evidence(Struct, frozen=True, omit_defaults=True):
 
     ``interpreter`` is the program that the kernel starts for it, with the words after ``#!``. ``needed``, ``rpath``,
     ``runpath``, ``soname`` and ``machine`` are the ELF header's; ``notes`` the sonames of its dlopen notes, ``loads``
-    names of libraries in its texts, ``plugins`` those that a configuration names, ``calls`` C functions of interest. ``paths`` are absolute paths in
-    its texts, ``commands`` words that may be programs, ``imports`` Python modules (``.x`` relative), ``mentions``
-    dotted names in Python texts, ``shell`` whether Python code asks for one. Its defaults are omitted when it is
-    spelled: it is remembered, and is no part of any identity.
+    names of libraries in its texts, ``plugins`` those that a configuration names, ``calls`` C functions of interest.
+    ``paths`` are absolute paths in its texts, ``commands`` words that may be programs, ``imports`` Python modules
+    (``.x`` relative), ``mentions`` dotted names in Python texts, ``shell`` whether Python code asks for one.
+    Its defaults are omitted when it is spelled: it is remembered, and is no part of any identity.
     """
 
     interpreter: tuple[str, ...] = ()
