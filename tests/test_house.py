@@ -44,7 +44,15 @@ def test_no_file_is_over_400_lines() -> None:
     assert not long
 
 
-DOCUMENTS = {"json-schema.org", "github.com", "distribution.github.io"}
+DOCUMENTS = {
+    "json-schema.org",
+    "github.com",
+    "distribution.github.io",
+    "cyclonedx.org",
+    "spdx.github.io",
+    "in-toto.io",
+    "slsa.dev",
+}
 """Where specifications stand; nothing is fetched from there."""
 
 

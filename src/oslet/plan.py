@@ -10,10 +10,10 @@ from oslet.model.lock import Lock
 from oslet.model.oslet import Oslet, Wants
 from oslet.model.plan import Install, Place, Plan, Step, Synthesise, Unpack
 
-RULES = 2
+RULES = 3
 """The version of the rules that make a tree from packages: raised when a change of oslet changes images."""
 
-SYNTHESIS = ("merge", "trim", "debian", "files", "linker-cache", "byte-code")
+SYNTHESIS = ("merge", "trim", "debian", "packages", "files", "linker-cache", "byte-code")
 """The named steps between packages and the sealed tree, in order."""
 
 

@@ -16,6 +16,7 @@ from oslet.build.files import Files
 from oslet.build.ldconfig import linker_cache, linker_folders
 from oslet.build.place import Placement, place
 from oslet.build.sandbox import Sandbox
+from oslet.build.supply.status import Note, notes, record
 from oslet.build.users import user_ids
 from oslet.codec import canonical, decode, digest
 from oslet.model.image import Built, Image
@@ -35,12 +36,14 @@ Fetched: TypeAlias = Callable[[], Sequence[Contents]]
 
 class Base(Struct, frozen=True):
     """The whole tree of the packages alone, which a change of the application's own files leaves as it was: its digest;
-    the digest of the tree before byte code, which is on disk for the Python in it to run from; the packages' relations.
+    the digest of the tree before byte code, which is on disk for the Python in it to run from; the packages' relations,
+    and what scanners are told of them.
     """
 
     tree: str
     bare: str
     relations: dict[str, tuple[str, ...]]
+    notes: tuple[Note, ...]
 
 
 def build(
@@ -61,7 +64,9 @@ def build(
     place(files, placements, store)
     linker_cache(files)
     _compile(files, lock, store, sandbox, lambda: store.laid_down(base.bare) or store.lay_down(whole))
-    return seal(oslet, lock, plan, reached(files, base, oslet, lock, store, edition), store)
+    some = reached(files, base, oslet, lock, store, edition)
+    record(some, base.notes)
+    return seal(oslet, lock, plan, some, store)
 
 
 def _base(lock: Lock, plan: Plan, contents: Fetched, store: Store, sandbox: Sandbox, edition: str) -> Base:
@@ -81,7 +86,7 @@ def _base(lock: Lock, plan: Plan, contents: Fetched, store: Store, sandbox: Sand
     linker_cache(files)
     before = files.tree()
     _compile(files, lock, store, sandbox, lambda: store.lay_down(before))
-    base = Base(store.save(files.tree()), digest(before), relations(packages))
+    base = Base(store.save(files.tree()), digest(before), relations(packages), notes(packages))
     store.remember("base", key, canonical(base))
     return base
 

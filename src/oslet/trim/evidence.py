@@ -35,9 +35,10 @@ _LONGEST = 96
 """Of a library's name, in bytes."""
 _CALLS = (b"iconv_open", b"system", b"popen", b"wordexp", b"dlopen", b"getaddrinfo", b"getpwnam", b"getservbyname")
 _COMMENT = re.compile(r"(?m)(?:^|(?<=\s))#.*$")
+_BEFORE = "then|do|else|elif|if|while|until|exec|xargs|env|nice|nohup|command|eval|trap|time|gosu"
 _WORD = re.compile(
-    r"(?m)(?:^|[;|&(`!{\"']|\b(?:then|do|else|elif|if|while|until|exec|xargs|env|nohup|command|eval|trap|time|sudo|gosu)\b)"
-    r"[ \t]*(?:[A-Za-z_]\w*=\S*[ \t]+)*([A-Za-z0-9_][A-Za-z0-9_.+-]*)(?![\w=(/])"
+    rf"(?m)(?:^|[;|&(`!{{]|[\"'](?![ \t])|\b(?:{_BEFORE})\b)"
+    r"(?=[ \t]*(?:[A-Za-z_]\w*=\S*[ \t]+)*([A-Za-z0-9_][A-Za-z0-9_.+-]*)(?![\w=(/.+-]))"
 )
 """A word where a shell script has commands: first in a line, a list, a substitution or a quoted text."""
 _TAIL = re.compile(r"[})\w\"']/([A-Za-z0-9_][A-Za-z0-9_.+-]*)")

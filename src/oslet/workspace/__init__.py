@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from oslet.model.instance import Arguments
     from oslet.run import Places, Sealed, Tools, Wish
     from oslet.store.gc import Freed
+    from oslet.trim.difference import Difference
     from oslet.trim.features import Price
     from oslet.trim.why import Answer
     from oslet.workspace.running import Running
@@ -206,6 +207,27 @@ class Workspace:
 
     def lock_of(self, image: Image) -> Lock:
         return self.store.load(image.lock, Lock)
+
+    def difference(self, a: str, b: str) -> tuple[Difference, tuple[Lock, Lock]]:
+        """What differs between two targets, and their locks: all of two images, or the packages if one is a lock."""
+        from oslet.trim.difference import between_images, between_locks
+
+        if a.endswith(".lock") or b.endswith(".lock"):
+            locks = (self._lock_at(a), self._lock_at(b))
+            return between_locks(*locks), locks
+        one, other = self.image(a).image, self.image(b).image
+        sides = ((one, self.lock_of(one), self.tree(one)), (other, self.lock_of(other), self.tree(other)))
+        return between_images(*sides), (sides[0][1], sides[1][1])
+
+    def _lock_at(self, target: str) -> Lock:
+        """A target's lock: the file itself, or what the image was built from."""
+        if not target.endswith(".lock"):
+            return self.lock_of(self.image(target).image)
+        from oslet.workspace.declared import lock_file
+
+        if (lock := lock_file(Path(target))) is None:
+            raise DeclarationError("no such file", where=target)
+        return lock
 
     # Instances
 
