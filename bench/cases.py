@@ -33,7 +33,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``run`` is a command in a fresh instance, given ``stdin``, that exits 0 and says ``expect``. ``python`` is a program
     that says it. ``serve`` is a server that is asked on ``port``: for ``http``, or with ``send``; or by a command
-    inside, ``ask``. With ``peer`` there is somebody to call: HTTP on ``{peer}``, TLS on ``{tls}``, its authority in
+    inside, ``ask``, which is its health check too. With ``peer`` there is somebody to call: HTTP on ``{peer}``, TLS on ``{tls}``, its authority in
     ``/peer.pem``; both say "hello from the peer".
     """
 
@@ -68,6 +68,8 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             files["/app/check.py"] = {"text": _literal(self.python)}
         if self.port:
             value["ports"] = [self.port]
+        if self.ask:
+            value["health"] = {"exec": [_literal(word) for word in self.ask]}
         if self.peer:
             value["network"] = "host"
             value["params"] = {"peer": {"type": "port"}, "tls": {"type": "port"}, "ca": {"type": "str"}}

@@ -7,6 +7,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,14 @@ def postgres_probes(port: int) -> dict[str, Probe]:
 
     paragraphs = (HERE / "postgres.sql").read_text("utf-8").strip().split("\n\n")[1:]
     split = [p.partition("\n") for p in paragraphs]
-    return {title.removeprefix("-- "): (lambda text=text: rows(text)) for title, _, text in split}
+    return {title.removeprefix("-- "): partial(rows, text) for title, _, text in split}
 
 
 def redis_probes(port: int, tls: int, authority: Path) -> dict[str, Probe]:
     """Commands by name, and what needs several."""
     import redis
 
-    client = redis.Redis(port=port, protocol=3)
+    client: Any = redis.Redis(port=port, protocol=3)
 
     def lua(script: str) -> Probe:
         return lambda: client.eval(script, 0)
@@ -59,6 +60,11 @@ def redis_probes(port: int, tls: int, authority: Path) -> dict[str, Probe]:
     def over_tls() -> Any:
         with redis.Redis(host="localhost", port=tls, ssl=True, ssl_ca_certs=str(authority)) as other:
             return [other.ping(), other.set("t", "ls"), other.get("t")]
+
+    def expired() -> Any:
+        client.set("e", 1, px=1)
+        time.sleep(0.05)
+        return client.get("e")
 
     def streamed() -> Any:
         client.xadd("s", {"a": 1}, id="1-1")
@@ -100,7 +106,7 @@ def redis_probes(port: int, tls: int, authority: Path) -> dict[str, Probe]:
         "counts": lambda: [client.pfadd("h", 1, 2, 2), client.pfcount("h"), client.bitcount("kept")],
         "streams": streamed,
         "publishing": published,
-        "expiry": lambda: [client.set("e", 1, px=1), time.sleep(0.05), client.get("e")],
+        "expiry": expired,
         "transactions": lambda: client.pipeline().set("p", 1).incr("p").execute(),
         "rdb": lambda: saved("BGSAVE", "rdb_last_bgsave_status"),
         "aof": lambda: saved("BGREWRITEAOF", "aof_last_bgrewrite_status"),

@@ -125,12 +125,11 @@ def static_files_and_templates():
 
 
 def authorities_of_certifi():
-    import certifi
+    import ssl
 
+    import certifi
     import requests
     import requests.certs
-
-    import ssl
 
     context = ssl.create_default_context(cafile=certifi.where())
     return [
