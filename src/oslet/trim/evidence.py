@@ -45,7 +45,7 @@ _WORD = re.compile(
 """A word where a shell script has commands: first in a line, a list, a substitution or a quoted text."""
 _TAIL = re.compile(r"[})\w\"']/([A-Za-z0-9_][A-Za-z0-9_.+-]*)")
 _RUN = re.compile(r"(?:\bsystem|\bexec|\bqx|\bpopen|\bspawn)\W{1,4}([A-Za-z0-9_./+-]+)|`\s*([A-Za-z0-9_./+-]+)")
-_SHELLS = frozenset({"sh", "dash", "bash", "ksh", "zsh", "busybox", "ash"})
+SHELLS = frozenset({"sh", "dash", "bash", "ksh", "zsh", "busybox", "ash"})
 
 
 class Evidence(Struct, frozen=True, omit_defaults=True):
@@ -136,7 +136,7 @@ def _of_script(path: str, data: bytes) -> Evidence:
     if name.startswith("python"):
         return _of_python(tuple(line), data)
     text = data[:MAX_TEXT].decode("utf-8", "replace")
-    if name in _SHELLS:
+    if name in SHELLS:
         plain = _COMMENT.sub("", text)
         words = _once([*_WORD.findall(plain), *_TAIL.findall(plain)])
     else:

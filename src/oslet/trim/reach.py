@@ -112,9 +112,8 @@ class Reach:
             if link not in self.edges:
                 self.edges[link] = Edge(link, by.by, by.reason)
                 self._todo.append(link)
-            if (
-                at := places.at(link)
-            ) is None or at.kind != "dir":  # what lies behind a folder's link was asked for itself
+            leads_to = places.at(link)
+            if leads_to is None or leads_to.kind != "dir":  # a folder's link asks for nothing behind it
                 by = Edge(end, link, "is a link there")
         if end not in self.edges and places.get(end) is not None:
             self.edges[end] = Edge(end, by.by, by.reason)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from msgspec.structs import replace
+
 from oslet.archive import debian
 from oslet.archive.transport import HttpTransport
 from oslet.codec.locks import read_lock, write_lock
@@ -25,6 +27,10 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 
 WHEELS = "wheels"
 """Where a vendored folder has its wheels."""
+MANYLINUX = "manylinux"
+GRANTED = ("libstdc++6",)
+"""Debian's packages of what PEP 600 lets a wheel take for granted and python3 doesn't need itself; those of the X
+Window System and GLib, which the PEP also lists, are an application's to name."""
 RUNTIME = "crun"
 """The package of the OCI runtime."""
 
@@ -48,7 +54,30 @@ def resolve(wants: Wants, source: Debian, arch: Arch, store: Store, progress: Pr
 
         progress("choosing wheels", 0, 0)
         wheels = pypi.resolve(wants.wheels, python, arch, glibc=glibc_version(packages))
+        if compiled := next((w for w in wheels if MANYLINUX in w.file), None):
+            packages = with_granted(packages, compiled, lambda names: solve(_also(wants, names), source, index, arch))
     return Lock(wants_digest(wants, source, arch), source.suite, arch, python, packages, wheels)
+
+
+def with_granted(
+    packages: tuple[Package, ...], compiled: Wheel, solved: Callable[[tuple[str, ...]], tuple[Package, ...]]
+) -> tuple[Package, ...]:
+    """The packages, and those of the libraries that a manylinux wheel needn't bring; each by that wheel.
+
+    Whether it needs them shows only in its files, which a lock doesn't know; what nothing reaches is trimmed later.
+    """
+    there = {p.name: p for p in packages}
+    try:
+        everything = solved(GRANTED)
+    except ResolveError:  # an archive without them, or where they don't go together with the rest
+        return packages
+    asked = f"a manylinux wheel takes {', '.join(GRANTED)} for granted, PEP 600"
+    new = (p if p.by else replace(p, by=f"wheel:{compiled.name}", request=asked) for p in everything)
+    return tuple(there.get(p.name, p) for p in new)
+
+
+def _also(wants: Wants, names: tuple[str, ...]) -> Wants:
+    return replace(wants, packages=(*wants.packages, *names))
 
 
 def python_version(packages: Sequence[Package]) -> str:
