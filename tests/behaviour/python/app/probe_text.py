@@ -168,17 +168,17 @@ def formats():
 
 def xml():
     import xml.dom.minidom
-    import xml.etree.ElementTree as tree
     import xml.sax
+    from xml.etree import ElementTree
 
-    root = tree.fromstring("<?xml version='1.0' encoding='iso-8859-2'?><r a='1'><b>t</b></r>")
+    root = ElementTree.fromstring("<?xml version='1.0' encoding='iso-8859-2'?><r a='1'><b>t</b></r>")
     handler = xml.sax.ContentHandler()
     xml.sax.parseString(b"<a/>", handler)
     from pyexpat import EXPAT_VERSION
 
     return [
         root.find("b").text,
-        tree.tostring(root).decode(),
+        ElementTree.tostring(root).decode(),
         xml.dom.minidom.parseString("<a/>").toxml(),
         bool(EXPAT_VERSION),
     ]
