@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from oslet.cli.treemap import page
+from oslet.cli.treemap.data import embedded
+from oslet.model.tree import Tree
 
-from .world import API, HOSTILE, LIB, LOCK, ODD, SSL_PY, SSL_SO, TREE
+from .world import API, HOSTILE, LIB, LOCK, ODD, SSL_PY, SSL_SO, TREE, file
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium here")
 
@@ -131,11 +133,11 @@ def test_a_click_on_a_rectangle_shows_its_chain(browser: Browser) -> None:
     assert browser.title == f"{LIB}/libc.so.6"
     assert browser.one("#panel .badge").text == "✓ kept"
     assert browser.chain == [
-        "this path: libssl.so.3: links libc.so.6 (DT_NEEDED), found by ld.so.conf",
-        f"{LIB}/libssl.so.3: {SSL_SO.rpartition('/')[2]}: links libssl.so.3 (DT_NEEDED), found by ld.so.conf",
-        f"{SSL_SO}: ssl.py: imports _ssl",
-        f"{SSL_PY}: main.py: imports ssl",
-        f"{API}: app.py: imports api.main",
+        "this path: libssl.so.3 links libc.so.6 (DT_NEEDED), found by ld.so.conf",
+        f"{LIB}/libssl.so.3: {SSL_SO.rpartition('/')[2]} links libssl.so.3 (DT_NEEDED), found by ld.so.conf",
+        f"{SSL_SO}: ssl.py imports _ssl",
+        f"{SSL_PY}: main.py imports ssl",
+        f"{API}: app.py imports api.main",
         "/app/app.py: the declaration puts it there (files)",
         "the declaration",
     ]
@@ -224,6 +226,17 @@ def test_hostile_names_stay_text(browser: Browser) -> None:
     for way in ("package", "folder", "type", "reason"):
         browser.select("group", way)
     assert browser.run("return [window.broken ?? 0, document.images.length, document.scripts.length]") == [0, 0, 2]
+
+
+def test_paths_arrive_as_they_are(browser: Browser) -> None:
+    paths = ["/a/🚀/one", "/a/🚀/onest", "/a/🚀/🛰", "/a/\ue000", "/a/ü", f"/a/{HOSTILE}", "/__proto__/constructor"]
+    tree = Tree(tuple(file(path, 1, "__proto__", f"{path} is {path}", "/a/ü") for path in paths))
+    script = "const m = decode(arguments[0]); return m.paths.map((p, i) => [p, reason(m, i)])"
+    arrived = browser.run(script, embedded("world", tree, LOCK))
+    assert [path for path, _ in arrived] == sorted(paths)
+    assert [said for _, said in arrived if "\ufffd" not in said] == [
+        f"{p} is {p}" for p in sorted(paths) if "\ue000" not in p
+    ]
 
 
 def test_even_a_script_that_got_in_would_not_run(window: Browser) -> None:

@@ -34,6 +34,11 @@ class Declared(NamedTuple):
         check(oslet.policy.features, file.name)
         return cls(at_build(oslet, build_arguments or {}), file.parent, file.with_suffix(".lock"))
 
+    @property
+    def trace_file(self) -> Path:
+        """Where the declaration's trace stands, if it has one."""
+        return self.lock_file.with_suffix(".trace")
+
     def lock(self) -> Lock | None:
         """The lock beside the declaration, or None when there is none yet."""
         return lock_file(self.lock_file)

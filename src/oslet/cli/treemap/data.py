@@ -46,14 +46,14 @@ def embedded(name: str, tree: Tree, lock: Lock) -> dict[str, Any]:
         if entry.origin not in numbers:
             numbers[entry.origin] = len(origins)
             origins.append([entry.origin, "", "", -1])
-        shared = len(os.path.commonprefix((before, entry.path)))  # noqa: RUF071 – characters are meant
+        shared = os.path.commonprefix((before, entry.path))  # noqa: RUF071 – characters are meant
         before = entry.path
         flags.append(entry.kind[0] if stays else entry.kind[0].upper())
         if entry.kind == "link":
             links[n] = entry.target
         row = (
-            shared,
-            entry.path[shared:],
+            len(shared.encode("utf-16-le", "surrogatepass")) // 2,  # as JavaScript counts
+            entry.path[len(shared) :],
             entry.size,
             numbers[entry.origin],
             types(type_of(entry)),
