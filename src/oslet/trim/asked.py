@@ -16,7 +16,7 @@ _HOLE = re.compile(r"\{\w+\}")
 
 
 class Ask(NamedTuple):
-    """One thing asked for, of which kind (command, program, path, plugin, module), and the sentence that says by whom."""
+    """One thing asked for, its kind (command, program, path, plugin or module), and the sentence that says by whom."""
 
     what: str
     kind: str

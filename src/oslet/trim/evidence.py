@@ -35,9 +35,10 @@ _LONGEST = 96
 """Of a library's name, in bytes."""
 _CALLS = (b"iconv_open", b"system", b"popen", b"wordexp", b"dlopen", b"getaddrinfo", b"getpwnam", b"getservbyname")
 _COMMENT = re.compile(r"(?m)(?:^|(?<=\s))#.*$")
+_BEFORE = "then|do|else|elif|if|while|until|exec|xargs|env|nice|nohup|command|eval|trap|time|gosu"
 _WORD = re.compile(
-    r"(?m)(?:^|[;|&(`!{\"']|\b(?:then|do|else|elif|if|while|until|exec|xargs|env|nohup|command|eval|trap|time|sudo|gosu)\b)"
-    r"[ \t]*(?:[A-Za-z_]\w*=\S*[ \t]+)*([A-Za-z0-9_][A-Za-z0-9_.+-]*)(?![\w=(/])"
+    rf"(?m)(?:^|[;|&(`!{{]|[\"'](?![ \t])|\b(?:{_BEFORE})\b)"
+    r"(?=[ \t]*(?:[A-Za-z_]\w*=\S*[ \t]+)*([A-Za-z0-9_][A-Za-z0-9_.+-]*)(?![\w=(/.+-]))"
 )
 """A word where a shell script has commands: first in a line, a list, a substitution or a quoted text."""
 _TAIL = re.compile(r"[})\w\"']/([A-Za-z0-9_][A-Za-z0-9_.+-]*)")
@@ -50,10 +51,10 @@ class Evidence(Struct, frozen=True, omit_defaults=True):
 
     ``interpreter`` is the program that the kernel starts for it, with the words after ``#!``. ``needed``, ``rpath``,
     ``runpath``, ``soname`` and ``machine`` are the ELF header's; ``notes`` the sonames of its dlopen notes, ``loads``
-    names of libraries in its texts, ``plugins`` those that a configuration names, ``calls`` C functions of interest. ``paths`` are absolute paths in
-    its texts, ``commands`` words that may be programs, ``imports`` Python modules (``.x`` relative), ``mentions``
-    dotted names in Python texts, ``shell`` whether Python code asks for one. Its defaults are omitted when it is
-    spelled: it is remembered, and is no part of any identity.
+    names of libraries in its texts, ``plugins`` those that a configuration names, ``calls`` C functions of interest.
+    ``paths`` are absolute paths in its texts, ``commands`` words that may be programs, ``imports`` Python modules
+    (``.x`` relative), ``mentions`` dotted names in Python texts, ``shell`` whether Python code asks for one.
+    Its defaults are omitted when it is spelled: it is remembered, and is no part of any identity.
     """
 
     interpreter: tuple[str, ...] = ()

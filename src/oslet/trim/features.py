@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple, TypeAlias
 from oslet.codec.nearest import suggestion
 from oslet.errors import DeclarationError, Fault
 from oslet.model.oslet import FeatureValue
-from oslet.model.tree import Entry, Tree
 from oslet.trim.rules import Feature, features
 
 Wanted: TypeAlias = bool | Literal["reached"]
@@ -20,12 +19,13 @@ _SPOKEN = {"bool": "true or false", "text": "text", "list": "a list"}
 
 
 class Price(NamedTuple):
-    """One feature of an image: whether it is on, by whose word, and the bytes of what is (or would be) there."""
+    """One feature of an image: whether it is there, what the declaration says of it and what holds when it doesn't, and
+    the bytes of all that goes (or would come) with it."""
 
     name: str
     type: str
-    on: bool
-    value: FeatureValue | None
+    there: bool
+    said: FeatureValue | None
     default: str
     bytes: int
     help: str
@@ -60,27 +60,3 @@ def decide(given: Sequence[tuple[str, FeatureValue]]) -> Decided:
         else:
             found.append((feature, feature.default, "off unless the declaration says true"))
     return found
-
-
-def prices(tree: Tree, given: Sequence[tuple[str, FeatureValue]]) -> list[Price]:
-    """The features that ``tree``'s packages have, dearest first. Bytes are of the paths themselves: what only they
-    reach comes with them."""
-    said = dict(given)
-    found = []
-    for feature in features().values():
-        kept, left = (_bytes(tree.entries, feature), _bytes(tree.dropped, feature))
-        if kept is None and left is None and feature.name not in said:
-            continue
-        default = feature.default if isinstance(feature.default, str) else str(feature.default).lower()
-        on = kept is not None
-        found.append(
-            Price(
-                feature.name, feature.type, on, said.get(feature.name), default, (kept or 0) + (left or 0), feature.help
-            )
-        )
-    return sorted(found, key=lambda price: -price.bytes)
-
-
-def _bytes(entries: Sequence[Entry], feature: Feature) -> int | None:
-    found = [e.size for e in entries if e.kind == "file" and feature.paths.fullmatch(e.path)]
-    return sum(found) if found else None

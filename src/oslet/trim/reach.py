@@ -63,6 +63,7 @@ class Reach:
         self.edges: dict[str, Edge] = {}
         self.in_use: dict[str, str] = {}
         self._todo: deque[str] = deque()
+        self._data: deque[Edge] = deque()
         self._groups = Groups(world)
         self._languages: set[str] = set()
         self._later: list[Edge] = []
@@ -84,23 +85,34 @@ class Reach:
             self.keep(edge)
         return self.edges
 
+    def into(self, path: str) -> list[Edge]:
+        """After the walk: every reason why ``path`` stays, the first one first."""
+        found = [self.edges[path]] if path in self.edges else []
+        for other in list(self.edges):
+            for edge in self.from_path(other):
+                end, links = self.world.places.trail(edge.path)
+                if path in (end, *links) and edge.by != path:
+                    found.append(Edge(path, edge.by, edge.reason))
+        return list(dict.fromkeys(found))
+
     def _drain(self) -> None:
-        while self._todo:
+        while self._todo or self._data:
+            if not self._todo:  # what a file asks for comes before what merely belongs to a package in use
+                self.keep(self._data.popleft())
+                continue
             for edge in self.from_path(self._todo.popleft()):
                 self.keep(edge)
 
     def keep(self, edge: Edge) -> None:
         """Keep what ``edge`` leads to, and the links on the way there."""
         end, links = self.world.places.trail(edge.path)
-        if self.world.places.get(end) is None:
-            return
         by = edge
         for link in links:
             if link not in self.edges:
                 self.edges[link] = Edge(link, by.by, by.reason)
                 self._todo.append(link)
-            by = Edge(end, link, "it is a link there")
-        if end not in self.edges:
+            by = Edge(end, link, "is a link there")
+        if end not in self.edges and self.world.places.get(end) is not None:
             self.edges[end] = Edge(end, by.by, by.reason)
             self._todo.append(end)
             if self._quiet:
@@ -119,7 +131,7 @@ class Reach:
             for entry in self._groups.own.get(origin, ()):
                 if entry.kind != "dir" and entry.path not in self.world.each:
                     yield Edge(entry.path, "", entry.reason if entry.origin != origin else why)
-            self._use(origin, "")
+            self._data.extend(self._used(origin, ""))
 
     def _asked(self, ask: Ask) -> Iterator[Edge]:
         places = self.world.places
@@ -144,11 +156,10 @@ class Reach:
             return
         origin = self.world.owners.get(path, entry.origin)
         if entry.kind == "link":
-            yield Edge(path, path, "it is a link there")
+            yield Edge(path, path, "is a link there")
         if feature := self.world.each.get(path):
-            yield from (
-                Edge(other, path, f"of the feature {feature}") for other in self._groups.features.pop(feature, ())
-            )
+            for other in self._groups.features.pop(feature, ()):
+                yield Edge(other, path, f"is of the feature {feature}, as this is")
         kind = self._groups.kind(entry)
         if entry.kind == "file":
             evidence = self.world.read(entry)
@@ -158,18 +169,14 @@ class Reach:
             yield from self._plugins(evidence.plugins, path, "names")
             yield from self._languages_of(path, evidence)
         if kind.effect in ("each", "language"):
-            yield from self._used(origin, path)
+            self._data.extend(self._used(origin, path))
         yield from self._groups.licences(origin, path)
 
     def _of_elf(self, path: str, evidence: Evidence) -> Iterator[Edge]:
         find = self.world.linker.find
         if evidence.interpreter:
             word = evidence.interpreter[0]
-            how = (
-                "the kernel starts it by it (PT_INTERP)"
-                if evidence.machine
-                else f"its first line is #!{' '.join(evidence.interpreter)}"
-            )
+            how = "is started by it (PT_INTERP)" if evidence.machine else f"begins #!{' '.join(evidence.interpreter)}"
             yield Edge(word, path, how)
             if word.endswith("/env"):
                 for other in evidence.interpreter[1:]:
@@ -180,18 +187,18 @@ class Reach:
             found, how = find(name, path, evidence, inherited)
             if found:
                 yield Edge(found, path, f"links {name} (DT_NEEDED), found by {how}")
-                yield from (
-                    Edge(p, path, f"links {name}, built for later processors")
-                    for p in self.world.linker.variants(found)
-                )
+                for variant in self.world.linker.variants(found):
+                    yield Edge(variant, path, f"links {name}, of which this is a build for later processors")
                 continue
             for other in self.world.places.by_name.get(name.rpartition("/")[2], ()):
                 yield Edge(other, path, f"links {name} (DT_NEEDED), which is in none of the linker's folders")
-        for name in (*evidence.notes, *evidence.loads):
-            how = "may load {} (.note.dlopen)" if name in evidence.notes else "may load {}: it holds the name (dlopen)"
+        for name in dict.fromkeys((*evidence.notes, *evidence.loads)):
+            if name in evidence.needed or name == evidence.soname:
+                continue
+            how = "(.note.dlopen)" if name in evidence.notes else "(dlopen: it holds the name)"
             found, _ = find(name, path, evidence, inherited)
-            if found and found.rpartition("/")[2] != path.rpartition("/")[2]:
-                yield Edge(found, path, how.format(name))
+            if found:
+                yield Edge(found, path, f"may load {name} {how}")
 
     def _plugins(self, names: Iterable[str], by: str, who: str) -> Iterator[Edge]:
         for name in names:
@@ -275,7 +282,7 @@ class Reach:
     def _used(self, origin: str, by: str) -> Iterator[Edge]:
         """``origin``'s data, now that ``by``, a program or library of it, stays; and that of packages of data only
         which it depends on."""
-        todo = [(origin, f"data of {origin}, which is in use")]
+        todo = [(origin, f"is of {origin}, whose data this is")]
         while todo:
             name, why = todo.pop(0)
             if name in self.in_use:
@@ -285,12 +292,7 @@ class Reach:
                 yield Edge(entry.path, by, why)
             for other in self.world.relations.get(name, ()):
                 if other not in self._groups.code:
-                    todo.append((other, f"{other} holds data, and {name}, which is in use, depends on it"))
-
-    def _use(self, origin: str, by: str) -> None:
-        for edge in self._used(origin, by):
-            if edge.path not in self.edges:
-                self.keep(edge)
+                    todo.append((other, f"{f'is of {name}, which' if by else name} needs the data of {other}"))
 
     def _languages_of(self, path: str, evidence: Evidence) -> Iterator[Edge]:
         for kind in kinds():
@@ -379,10 +381,10 @@ class Groups:
 
     def licences(self, origin: str, by: str) -> Iterator[Edge]:
         for entry in self._licences.pop(origin, ()):
-            yield Edge(entry.path, by, f"the licence of {origin}, some of which is here (Debian Policy 12.5)")
+            yield Edge(entry.path, by, f"is of {origin}, whose licence this is (Debian Policy 12.5)")
 
     def second_names(self, kept: Mapping[str, Edge]) -> Iterator[Edge]:
         """Links that lead to what stays anyway, in packages of which something stays."""
         for path, end in self._links:
             if path not in kept and end in kept:
-                yield Edge(path, end, f"a second name of {end}")
+                yield Edge(path, end, "is what this link leads to")

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from oslet.archive import debian
 from oslet.archive.transport import HttpTransport
 from oslet.codec.locks import read_lock, write_lock
-from oslet.errors import ResolveError
+from oslet.errors import IntegrityError, ResolveError
 from oslet.model.lock import Arch, Lock, Package, Wheel
 from oslet.model.oslet import Wants
 from oslet.model.source import Debian
@@ -48,7 +48,7 @@ def resolve(wants: Wants, source: Debian, arch: Arch, store: Store, progress: Pr
 
         progress("choosing wheels", 0, 0)
         wheels = pypi.resolve(wants.wheels, python, arch, glibc=glibc_version(packages))
-    return Lock(wants_digest(wants, source.suite, arch), source.suite, arch, python, packages, wheels)
+    return Lock(wants_digest(wants, source, arch), source.suite, arch, python, packages, wheels)
 
 
 def python_version(packages: Sequence[Package]) -> str:
@@ -63,7 +63,18 @@ def glibc_version(packages: Sequence[Package]) -> str:
 
 
 def contents(lock: Lock, source: Debian, store: Store, progress: Progress) -> tuple[Contents, ...]:
-    """Every locked package and wheel, fetched unless the store has it, verified and unpacked into the store."""
+    """Every locked package and wheel, fetched unless the store has it, verified and unpacked into the store; of an
+    image, what the store read of it. IntegrityError when it has forgotten that."""
+    if lock.image is not None:
+        from oslet.build.foreign.reading import recall
+
+        if (known := recall(store, lock.image.manifest)) is None:
+            raise IntegrityError(
+                "the store no longer knows the image that it was made from",
+                where=lock.image.manifest,
+                hint="build or slim it again",
+            )
+        return known
     from oslet.build.wheels import lay_wheels
     from oslet.store.ingest import ingest_many
 

@@ -53,15 +53,15 @@ def configure_order(packages: Sequence[Contents]) -> list[Contents]:
 
 def control_fields(text: str) -> dict[str, str]:
     """The fields of a control file, folded lines joined (deb822(5))."""
-    values: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     name = ""
     for line in text.splitlines():
         if line[:1] in " \t":
-            values[name] = f"{values.get(name, '')} {line.strip()}"
+            values.setdefault(name, [""]).append(line.strip())
         elif ":" in line:
             name, _, value = line.partition(":")
-            values[name] = value.strip()
-    return values
+            values[name] = [value.strip()]
+    return {name: " ".join(lines) for name, lines in values.items()}
 
 
 def _names(relation: str) -> set[str]:
