@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
+from unittest import mock
 
 from bench import dockered, traced
 from bench.applications import APPLICATIONS, Application, Bar, built, folder
@@ -290,29 +291,20 @@ def trim_speed(workspace: Workspace, where: Path) -> list[Figure]:
     """CPU seconds of cutting postgres, jit off: nothing known, and what each file says remembered."""
     (postgres,) = (each for each in APPLICATIONS if each.example == "postgres")
     variant = next(each for each in postgres.variants if each.trim == "safe")
-    asked: list[tuple[Any, ...]] = []
-    reached = build_image.reached
-
-    def overheard(*arguments: Any) -> Any:
-        asked.append((arguments[0].tree(), linker_folders(arguments[0]), arguments[1].relations))
-        return reached(*arguments)
-
-    build_image.reached = overheard  # its arguments are what a cut is made from
-    try:
-        declared, image = built(workspace, where, postgres, variant)
-    except Skip as reason:
-        return [Figure("trimming postgres", "–", note=f"skipped: {reason}")]
-    finally:
-        build_image.reached = reached
-    lock, oslet = workspace.lock_of(image.image), declared.oslet
+    with mock.patch.object(build_image, "reached", wraps=build_image.reached) as heard:
+        try:
+            declared, image = built(workspace, where, postgres, variant)
+        except Skip as reason:
+            return [Figure("trimming postgres", "–", note=f"skipped: {reason}")]
+    whole, base, *_ = heard.call_args.args  # what the build cuts
+    tree, folders, lock, oslet = whole.tree(), linker_folders(whole), workspace.lock_of(image.image), declared.oslet
     files = tuple(f for f in oslet.files if is_rendered(f.content))
-    tree, folders, relations = asked[-1]
     digests = {p.name: p.sha256 for p in lock.packages}
 
     def seconds(memory: str) -> float:
         began = time.thread_time()
         read = Reader(workspace.store, digests, memory)
-        cut(tree, Given(Asked(oslet.start, files, ()), oslet.policy, lock, relations, folders, read))
+        cut(tree, Given(Asked(oslet.start, files, ()), oslet.policy, lock, base.relations, folders, read))
         return time.thread_time() - began
 
     cold = statistics.median(seconds(f"nothing is known under this name {turn}") for turn in range(3))
