@@ -98,10 +98,14 @@ def _redis(port: int) -> None:
 def _postgres(port: int) -> None:
     import psycopg
 
-    with psycopg.connect(host="127.0.0.1", port=port, user="postgres", password=PASSWORD) as base:
-        base.execute("create table t as select 42 as answer")
-        if base.execute("select answer from t").fetchone() != (42,):
-            raise OSError("postgres answers otherwise")
+    try:
+        with psycopg.connect(host="127.0.0.1", port=port, user="postgres", password=PASSWORD) as base:
+            base.execute("create table t as select 42 as answer")
+            found = base.execute("select answer from t").fetchone()
+    except psycopg.Error as error:
+        raise OSError(f"postgres: {error}") from None
+    if found != (42,):
+        raise OSError("postgres answers otherwise")
 
 
 def _levels(safe: Bar, lean: Bar, features: str = "", said: str = "") -> tuple[Variant, ...]:

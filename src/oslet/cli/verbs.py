@@ -14,6 +14,7 @@ VERBS = {
     "lock": "Resolve a declaration and write NAME.lock beside it.",
     "plan": "The tree, its size and the plan's digest; builds nothing.",
     "build": "Build an image and print its digest.",
+    "slim": "Cut an image that docker made down to its application.",
     "vendor": "Put the locked packages in a folder, so that the build outlives its archive.",
     "why": "Why a path is in an image, or why it was left out.",
     "features": "What an image's packages can do without, and what that saves.",

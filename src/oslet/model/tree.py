@@ -15,9 +15,9 @@ class Entry(Struct, frozen=True, array_like=True):
 
     ``path`` is absolute and normal (no trailing slash, ``.`` or ``..``); ``mode`` holds the permission bits (07777);
     ``digest`` is the sha256 of a file's content, in hex; ``target`` a link's. ``origin`` is a package's name,
-    ``wheel:NAME``, ``files`` (the declaration's own) or ``made:STEP``. ``reason`` is one sentence: the evidence that
-    keeps it, or why it was left out; ``by`` is the kept path that this evidence was found in, empty where the sentence
-    itself leads to the declaration.
+    ``wheel:NAME``, ``files`` (the declaration's own), ``image`` (an image's own) or ``made:STEP``. ``reason`` is
+    one sentence: the evidence that keeps it, or why it was left out; ``by`` is the kept path that this evidence was
+    found in, empty where the sentence itself leads to the declaration.
     """
 
     path: str

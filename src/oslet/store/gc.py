@@ -65,6 +65,8 @@ class _Live:
         self.objects |= _objects(tree) | _made(tree)
         lock = store.load(image.lock, Lock)
         self.blobs |= {package.sha256 for package in lock.packages} | {wheel.sha256 for wheel in lock.wheels}
+        if lock.image is not None:
+            self.blobs |= {layer.digest.removeprefix("sha256:") for layer in lock.image.layers}
 
     def _tree(self, store: Store, digest: str) -> None:
         """A tree that an instance runs on, and that is no image's."""

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from oslet.model.lock import Lock
 from oslet.model.oslet import Policy
 from oslet.model.tree import Entry, Tree
+from oslet.trim import because
 from oslet.trim.asked import Asked
 from oslet.trim.features import Decided, decide
 from oslet.trim.imported import OWN, imported
@@ -21,6 +22,8 @@ from oslet.trim.reach import Edge, Reach, Read, World
 from oslet.trim.rules import Rule, globs, rules
 from oslet.trim.spared import wanted_by
 
+SITES = ("site-packages", "dist-packages")
+"""The names of folders that Python looks for modules in, wherever they stand (a virtual environment's)."""
 CONSOLE_SCRIPTS = "/usr/local/bin/"
 _SCRIPT = re.compile(r"([a-z0-9][a-z0-9+.-]*)\.(?:preinst|postinst|config)\b")
 _REPLACED = re.compile(r"in place of ([a-z0-9][a-z0-9+.:-]*)'s\b")
@@ -82,7 +85,7 @@ class _Verdict:
     def _force_command(self, tree: Tree) -> None:
         """The command stays even where a rule would leave it out."""
         start = self.given.asked.start
-        places = Places(tree.entries)
+        places = Places(tree.entries, _path(self.given.asked))
         for word in start.command[:1]:
             if path := places.program(word):
                 end, links = places.trail(path)
@@ -114,7 +117,8 @@ class _Verdict:
         lock, policy = self.given.lock, self.given.policy
         lean = policy.trim == "lean"
         roots = {e.path.rpartition("/")[0] for e in entries if e.origin in OWN and e.path.endswith((".py", ".so"))}
-        places = Places(entries)
+        sites = {e.path for e in entries if e.kind == "dir" and e.path.rpartition("/")[2] in SITES}
+        places = Places(entries, _path(self.given.asked))
         return World(
             places=places,
             named=dict(_roots(entries, self.owners, self.named, lock, lean)),
@@ -124,7 +128,7 @@ class _Verdict:
             forced=self.forced,
             lean=lean,
             linker=Linker(places.at, self.given.linked),
-            modules=Modules(entries, (*search_path(lock.python), *sorted(roots))),
+            modules=Modules(entries, (*search_path(lock.python), *sorted(roots | sites))),
             read=self.given.read,
         )
 
@@ -217,7 +221,12 @@ def _roots(
         yield from named.items()
         for wheel in lock.wheels:
             if wheel.by:
-                yield f"wheel:{wheel.name}", f"{wheel.name} is needed by {wheel.by} ({wheel.request})"
+                yield f"wheel:{wheel.name}", because(wheel)
+
+
+def _path(asked: Asked) -> tuple[str, ...]:
+    """The folders that the declaration's own PATH names."""
+    return tuple(folder for folder in dict(asked.start.env).get("PATH", "").split(":") if folder.startswith("/"))
 
 
 def _above(edges: Mapping[str, Edge]) -> dict[str, str]:

@@ -38,7 +38,7 @@ class Finding(Struct, frozen=True):
 
 
 class Unused(NamedTuple):
-    """A kept file that a workload didn't use: its bytes, the reason that keeps it and the path where that was found, and
+    """A kept file that a workload didn't use: its bytes, the reason that keeps it, the path where that was found, and
     the rule or feature that could leave it out (empty for none)."""
 
     path: str

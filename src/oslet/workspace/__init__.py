@@ -13,7 +13,7 @@ from oslet.errors import DeclarationError, RunError
 from oslet.model.image import Built, Image
 from oslet.model.lock import Arch, Lock
 from oslet.model.plan import Plan
-from oslet.model.source import Debian
+from oslet.model.source import Debian, Oci, Source
 from oslet.model.tree import Contents, Tree
 from oslet.store import Store, home
 from oslet.workspace.declared import Declared
@@ -101,10 +101,15 @@ class Workspace:
 
     def lock(self, declared: Declared, *, arch: Arch | None = None, refresh: bool = False) -> Lock:
         """Resolve the declaration; writes nothing. Raises ResolveError, IntegrityError, NetworkError."""
+        oslet = declared.oslet
+        arch = arch or machine_arch()
+        if isinstance(oslet.source, Oci):
+            from oslet.workspace import foreign
+
+            return foreign.resolve(oslet.wants, oslet.source, declared.beside, arch, self.store, self.progress)
         from oslet.workspace.resolving import resolve
 
-        oslet = declared.oslet
-        return resolve(oslet.wants, oslet.source, arch or machine_arch(), self.store, self.progress, refresh=refresh)
+        return resolve(oslet.wants, oslet.source, arch, self.store, self.progress, refresh=refresh)
 
     def locked(self, declared: Declared) -> Lock:
         """The lock beside the declaration, checked against it; resolved and written when there is none."""
@@ -128,12 +133,22 @@ class Workspace:
 
     def trimmed(self, declared: Declared, lock: Lock) -> Tree:
         """The tree of the locked packages as a build would cut it, before anything is made or placed."""
+        from oslet.build.foreign.tree import lay
         from oslet.build.merge import merge
         from oslet.trim import trim
+
+        packages = self.contents(declared, lock)
+        return trim(lay(packages) if lock.image else merge(packages, lock), lock, declared.oslet.policy)
+
+    def contents(self, declared: Declared, lock: Lock) -> Sequence[Contents]:
+        """What the lock's packages and wheels hold, and the image that it starts from, if it does."""
+        if isinstance(declared.oslet.source, Oci):
+            from oslet.workspace import foreign
+
+            return foreign.contents(lock, declared.oslet.source, declared.beside, self.store, self.progress)
         from oslet.workspace.resolving import contents
 
-        packages = contents(lock, declared.oslet.source, self.store, self.progress)
-        return trim(merge(packages, lock), lock, declared.oslet.policy)
+        return contents(lock, declared.oslet.source, self.store, self.progress)
 
     def build(self, declared: Declared, *, witnessed: bool = True) -> Built:
         """The image of a declaration; a second build of the same plan is a look-up. BuildError, too, where the trace
@@ -160,30 +175,27 @@ class Workspace:
 
     def _build(self, declared: Declared, planned: Planned, accept: Callable[[Tree], None]) -> Built:
         from oslet.build.image import build
+        from oslet.plan import furnish
         from oslet.workspace.edition import edition
 
         lock = planned.lock
 
-        def fetched() -> Sequence[Contents]:
-            from oslet.workspace.resolving import contents
-
-            return contents(lock, declared.oslet.source, self.store, self.progress)
-
         with self.store.writing():
             return build(
-                declared.oslet,
+                furnish(declared.oslet, lock),
                 lock,
                 planned.plan,
                 planned.placements,
-                fetched,
+                lambda: self.contents(declared, lock),
                 self.store,
                 self.sandbox(declared.oslet.source),
                 edition=edition(),
                 accept=accept,
             )
 
-    def sandbox(self, source: Debian) -> Sandbox:
+    def sandbox(self, source: Source) -> Sandbox:
         """Runs the image's own programs for build steps, apart from this machine."""
+        suite = source if isinstance(source, Debian) else PLAIN
 
         def run(
             rootfs: Path,
@@ -196,7 +208,7 @@ class Workspace:
             from oslet.run.isolated import Isolated
 
             self.progress(f"running {command[0]} in the image", 0, 0)
-            return Isolated(self.tools(source))(rootfs, command, stdin=stdin, changes=changes, timeout=timeout)
+            return Isolated(self.tools(suite))(rootfs, command, stdin=stdin, changes=changes, timeout=timeout)
 
         return run
 

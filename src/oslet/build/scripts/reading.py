@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from oslet.build.scripts import own, packaging, people, sed, texts, trees
+from oslet.build.scripts import find, own, packaging, people, sed, texts, trees
 from oslet.build.scripts.facts import answers as config_answers
 from oslet.build.scripts.facts import known, recipe_for
 from oslet.build.scripts.install import Install
@@ -17,7 +17,7 @@ from oslet.model.oslet import Rule
 from oslet.model.tree import Contents
 
 MAX_SCRIPT = 1 << 20
-TABLES: tuple[dict[str, Command], ...] = (own.TABLE, texts.TABLE, sed.TABLE, trees.TABLE, people.TABLE, packaging.TABLE)
+TABLES: tuple[dict[str, Command], ...] = tuple(room.TABLE for room in (own, texts, sed, find, trees, people, packaging))
 _RELATION = re.compile(r"[a-z0-9][a-z0-9+.-]*")
 Run = Callable[[str, str, str], None]
 """Runs one script (package, ``preinst``/``postinst``, text) in an isolated instance and merges what it changed."""

@@ -46,8 +46,9 @@ class Note(Struct, frozen=True):
 
 
 def notes(packages: Sequence[Contents]) -> tuple[Note, ...]:
-    """A note for each Debian package, from what it says of itself; wheels tell scanners themselves."""
-    return tuple(_note(contents) for contents in packages if not contents.origin.startswith("wheel:"))
+    """A note for each Debian package, from what it says of itself; wheels tell scanners themselves, and what else an
+    image has is no package."""
+    return tuple(_note(contents) for contents in packages if "control" in contents.control)
 
 
 def _note(contents: Contents) -> Note:

@@ -45,6 +45,11 @@ function reason(model, i) {
     .replaceAll(ORIGIN, () => model.origins[model.origin[i]][0]);
 }
 
+/** Whether the reasons of an origin's paths say what they are, and not what was found elsewhere (as in trim/why.py). */
+function itself(model, origin) {
+  return /^(made:.*|files|image)$/.test(model.origins[origin][0]);
+}
+
 /** Every hop from a path to the declaration: paths first, then who asked for the last one's package, and so on. */
 function chain(model, start) {
   const hops = [];
@@ -54,6 +59,7 @@ function chain(model, start) {
     hops.push({ path: i, origin: model.origin[i], text: reason(model, i) });
   }
   const last = hops.at(-1);
+  if (/^(the declaration|a check of the declaration|Python imports)/.test(last.text)) return hops;
   const [asked, ...further] = requests(model, last.origin);
   if (asked && !last.text.startsWith(asked.text)) hops.push(asked);
   return [...hops, ...further];

@@ -42,17 +42,17 @@ function sentence(model, text, from, go) {
   return line;
 }
 
-/** One hop's sentence: it leads to the paths that it names, or to the package that it begins with. A sentence is about
- * the path that its evidence is in, so that one is said first, unless the sentence says it. */
+/** One hop's sentence: it leads to the paths that it names, or to the package that it begins with. The path that
+ * the evidence is in is its subject, but for what the build makes. */
 function told(model, hop, doors) {
   const name = model.origins[hop.origin][0].replace(/^wheel:/, "");
   const because = model.origins[hop.origin][2];
   if (!because || !hop.text.startsWith(because)) {
     const by = hop.path < 0 ? -1 : model.by[hop.path];
     const line = sentence(model, hop.text, hop.path, doors.path);
-    if (by < 0 || hop.text.includes(model.paths[by])) return line;
+    if (by < 0 || itself(model, hop.origin)) return line;
     const leading = door(addressed(model.paths[by]), () => doors.path(by), make("bdi", {}, shown(base(model.paths[by]))));
-    line.prepend(leading, ": ");
+    line.prepend(leading, " ");
     return line;
   }
   const leading = door("", () => doors.origin(hop.origin), shown(name));
