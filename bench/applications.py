@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import shutil
 import socket
 import urllib.request
@@ -215,7 +216,8 @@ def started(
     """An instance on a tree, and this machine's port to it; in the end nothing of it. Raises RunError."""
     arguments = bind(image.image.params, values(image, room))
     port, inside = free_port(), arguments.values.get("port", 8080)
-    wish = (wish or Wish())._replace(publish=(f"127.0.0.1:{port}:{inside}",))
+    name = f"bench-{secrets.token_hex(6)}"  # and its volumes are new
+    wish = (wish or Wish())._replace(name=name, publish=(f"127.0.0.1:{port}:{inside}",))
     running = workspace.start(image, arguments, wish, sealed=sealed)
     try:
         yield running, port

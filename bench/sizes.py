@@ -68,6 +68,7 @@ def section(room: Path) -> str:
     rows: list[Made | str] = []
     probes: list[tuple[Application, traced.Probed]] = []
     with ThreadPoolExecutor(2) as packers:
+        peers = by_docker(places, room, packers)
         for application in APPLICATIONS:
             try:
                 images, safe = by_oslet(workspace, places[application.name], application, packers)
@@ -78,7 +79,7 @@ def section(room: Path) -> str:
                     )
             except (Skip, OsletError, OSError) as reason:
                 rows.append(f"{application.name}: skipped: {reason}")
-        rows += by_docker(places, room, packers)
+    rows += peers
     made = [row for row in rows if isinstance(row, Made)]
     order = [each.name for each in APPLICATIONS]
     made.sort(key=lambda row: order.index(row.application))
@@ -101,7 +102,7 @@ def by_oslet(
         _, image = built(workspace, where, application, variant)
         if variant.trim == "safe":
             safe = safe or image
-        level = BEST if variant.bar else QUICK
+        level = BEST if variant.bar and variant.bar.packed else QUICK
         tree = workspace.tree(image.image)
         made.append(weighed(application, variant.words, tree, workspace.store, packers, level, variant.bar))
     assert safe is not None

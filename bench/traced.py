@@ -13,9 +13,9 @@ from oslet.codec import digest
 from oslet.errors import OsletError
 from oslet.model.image import Built
 from oslet.model.tree import Entry, Tree
-from oslet.run import Sealed, Wish
+from oslet.run import Sealed, Wish, watching
 from oslet.workspace import Workspace
-from oslet.workspace.watching import traced, untrimmed
+from oslet.workspace.watching import untrimmed
 
 PATIENCE = 120.0
 
@@ -37,20 +37,21 @@ def used(workspace: Workspace, image: Built, application: Application, room: Pat
             running.ready()
             application.drive(port)
             running.stop()
-            return whole.tree, frozenset(traced(workspace, running.id, image).used)
+            return whole.tree, frozenset(use.path for use in watching.of(workspace.places.state, running.id).uses)
 
 
 def only(whole: Tree, paths: frozenset[str]) -> Tree:
     """What tracing keeps of a tree: the ``paths``, the folders that lead there, the application's own files, and the
     empty layout of the system (/proc, /tmp, /var/…), which tracers add by hand."""
-    kept = [e for e in whole.entries if e.kind != "dir" and (e.path in paths or e.origin == "files")]
-    above = {"/".join(parts[:n]) for e in kept for parts in [e.path.split("/")] for n in range(2, len(parts))}
 
-    def stays(folder: Entry) -> bool:
-        return folder.path in above or folder.path in paths or not folder.path.startswith(("/usr/", "/etc/"))
+    def stays(entry: Entry) -> bool:
+        layout = entry.kind == "dir" and not entry.path.startswith(("/usr/", "/etc/"))
+        return entry.path in paths or entry.origin == "files" or layout
 
-    folders = [e for e in whole.entries if e.kind == "dir" and stays(e)]
-    return Tree(tuple(sorted((*kept, *folders), key=lambda e: e.path)))
+    kept = {e.path for e in whole.entries if stays(e)}
+    above = {"/".join(parts[:n]) for path in kept for parts in [path.split("/")] for n in range(2, len(parts))}
+    stay = kept | above
+    return Tree(tuple(e for e in whole.entries if e.path in stay))
 
 
 def serves(workspace: Workspace, image: Built, application: Application, tree: Tree, room: Path) -> str:
