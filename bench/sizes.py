@@ -7,6 +7,7 @@ import tarfile
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 from unittest import mock
@@ -67,23 +68,22 @@ def section(room: Path) -> str:
     speed = [*trim_speed(workspace, places["postgres, jit off"]), no_op(ours)]
     rows: list[Made | str] = []
     probes: list[tuple[Application, traced.Probed]] = []
-    with ThreadPoolExecutor(2) as packers:
+    with packing() as packers:
         peers = by_docker(places, room, packers)
         for application in APPLICATIONS:
             try:
                 images, safe = by_oslet(workspace, places[application.name], application, packers)
                 rows += images
                 if application.suite == "trixie":
-                    rows.append(
-                        by_tracing(workspace, safe, application, places[application.name], room, packers, probes)
-                    )
+                    made, found = by_tracing(workspace, safe, application, places[application.name], room, packers)
+                    rows.append(made)
+                    probes += [(application, found)] if found else []
             except (Skip, OsletError, OSError) as reason:
                 rows.append(f"{application.name}: skipped: {reason}")
-    rows += peers
-    made = [row for row in rows if isinstance(row, Made)]
     order = [each.name for each in APPLICATIONS]
-    made.sort(key=lambda row: order.index(row.application))
-    parts = [ABOUT, weights(made), *(row for row in rows if isinstance(row, str))]
+    weighty = [row for row in (*rows, *peers) if isinstance(row, Made)]
+    weighty.sort(key=lambda row: order.index(row.application))
+    parts = [ABOUT, weights(weighty), *(row for row in (*rows, *peers) if isinstance(row, str))]
     if probes:
         parts += [PROBED.format(max(each.asked for _, each in probes)), abilities(probes)]
     return "\n\n".join([*parts, table(speed)])
@@ -116,17 +116,15 @@ def by_tracing(
     where: Path,
     room: Path,
     packers: ThreadPoolExecutor,
-    probes: list[tuple[Application, traced.Probed]],
-) -> Made:
-    """The traced image, tried; the probes of a Python application are added to ``probes``."""
+) -> tuple[Made, traced.Probed | None]:
+    """The traced image, tried; and of a Python application, what it lost."""
     say(f"{application.name}: tracing")
     whole, paths = traced.used(workspace, image, application, room)
     tree = traced.only(whole, paths)
     fault = traced.serves(workspace, image, application, tree, room)
-    if application.wheels and (found := traced.probed(workspace, where, application, paths, room)):
-        probes.append((application, found))
+    probed = traced.probed(workspace, where, application, paths, room) if application.wheels else None
     made = weighed(application, "traced", tree, workspace.store, packers, QUICK, None)
-    return made._replace(note=f"does not serve: {fault}" if fault else "serves the test drive")
+    return made._replace(note=f"does not serve: {fault}" if fault else "serves the test drive"), probed
 
 
 def by_docker(places: dict[str, Path], room: Path, packers: ThreadPoolExecutor) -> list[Made | str]:
@@ -147,6 +145,17 @@ def by_docker(places: dict[str, Path], room: Path, packers: ThreadPoolExecutor) 
 
 
 # Weighing
+
+
+@contextmanager
+def packing() -> Iterator[ThreadPoolExecutor]:
+    """Packs beside what else is done; what goes wrong doesn't wait for what is still to be packed."""
+    with ThreadPoolExecutor(2) as packers:
+        try:
+            yield packers
+        except BaseException:
+            packers.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def weighed(
