@@ -21,7 +21,17 @@ NAMES = (
 )
 TARGETS = (b"a", b"/usr/bin/a", b"usr/lib/b", b"..", b"../../../../etc", b"/", b"", b".", b"\xff", b"./usr", b"x" * 200)
 _TYPES = b"0512\0LKxg7345SDMV1x0"
-_SIZES = (b"", b"00000000000\0", b"77777777777\0", b"\x80" + bytes(10) + b"\x40", b"\xff" * 12, b"-1", b"+7", b"1_0", b" 12 ")
+_SIZES = (
+    b"",
+    b"00000000000\0",
+    b"77777777777\0",
+    b"\x80" + bytes(10) + b"\x40",
+    b"\xff" * 12,
+    b"-1",
+    b"+7",
+    b"1_0",
+    b" 12 ",
+)
 _KEYS = (
     *(b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime", b"SCHILY.xattr.user.x", b"GNU.sparse.major", b"comment"),
     *(b"SCHILY.xattr.security.capability", b"", b"\xff"),

@@ -16,7 +16,7 @@ from typing import Any
 MEMORY = 500 << 20
 """Bytes that a process which reads one hostile input after the other may ever hold."""
 SECONDS = 10.0
-MEMORY_DISK = next((folder for folder in ("/dev/shm",) if os.access(folder, os.W_OK)), None)  # noqa: S108
+MEMORY_DISK = next((folder for folder in ("/dev/shm",) if os.access(folder, os.W_OK)), None)
 """Where scratch folders are quick, since stores sync what they write; None for the usual place."""
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND

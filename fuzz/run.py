@@ -102,7 +102,10 @@ def main(words: list[str]) -> int:
     if given.input:
         return smoke.main([*given.readers, "--input", str(given.input)])
     if importlib.util.find_spec("atheris") is None:
-        print("fuzz: atheris isn't installed here: it has wheels for CPython 3.11 to 3.14 on x86-64 Linux only", file=sys.stderr)
+        print(
+            "fuzz: atheris isn't installed here: it has wheels for CPython 3.11 to 3.14 on x86-64 Linux only",
+            file=sys.stderr,
+        )
         return 2
     with ThreadPoolExecutor(given.jobs) as pool:
         runs = list(pool.map(lambda name: fuzz(name, given.seconds, given.folder), given.readers or READERS))

@@ -19,7 +19,7 @@ from fuzz.readers import READERS
 
 def mutated(reader: Reader, seeds: list[bytes], count: int) -> Iterator[bytes]:
     """``count`` inputs, each one to eight mutations away from a seed."""
-    chance = random.Random(reader.name)  # noqa: S311 - not for secrets
+    chance = random.Random(reader.name)
     for _ in range(count):
         data = bytearray(chance.choice(seeds))
         for _ in range(chance.randint(1, 8)):

@@ -6,7 +6,5 @@ from fuzz.judge import Reader
 from fuzz.readers import binaries, images, packages, scripts, texts
 
 READERS: dict[str, Reader] = {
-    reader.name: reader
-    for room in (binaries, packages, images, texts, scripts)
-    for reader in room.READERS
+    reader.name: reader for room in (binaries, packages, images, texts, scripts) for reader in room.READERS
 }

@@ -73,7 +73,9 @@ def _cache_seeds() -> list[bytes]:
 
 def _cache(data: bytes, room: Path) -> object:
     found = ldcache.read(data, where="fuzzed")
-    promise(sum(len(lib.name) + len(lib.path) for lib in found) <= 64 * len(data) + 4096, "a cache that grows when read")
+    promise(
+        sum(len(lib.name) + len(lib.path) for lib in found) <= 64 * len(data) + 4096, "a cache that grows when read"
+    )
     again = ldcache.read(ldcache.write(found), where="written")
     promise(set(again) == set(found), "what is written isn't what was read")
     return found
@@ -99,7 +101,12 @@ def tar_seeds() -> list[bytes]:
             "/opt/" + "long/" * 60 + "x": Made("y"),
         }
     )
-    return [b"\0" + plain, b"\2" + make_tar({}), b"\3" + bytes(64), *(b"\3" + bytes([n, 0, n, n] * 30) for n in (1, 3, 7))]
+    return [
+        b"\0" + plain,
+        b"\2" + make_tar({}),
+        b"\3" + bytes(64),
+        *(b"\3" + bytes([n, 0, n, n] * 30) for n in (1, 3, 7)),
+    ]
 
 
 def members(data: bytes, where: str = "fuzzed") -> list[tuple[tar.Member, int]]:
@@ -109,6 +116,7 @@ def members(data: bytes, where: str = "fuzzed") -> list[tuple[tar.Member, int]]:
         size = sum(map(len, content))
         promise(size == member.size, "a content that isn't as long as its member says")
         within(member.path)
+        promise(not any(c < " " or c == "\x7f" for c in member.path), "a path that holds control characters")
         if member.kind == "hardlink":
             within(member.target)
         found.append((member, size))
@@ -119,7 +127,7 @@ def within(path: str) -> None:
     """The promise that ``path`` is absolute, normal and can be a path."""
     parts = path[1:].split("/") if path != "/" else []
     promise(path[:1] == "/" and not {"", ".", ".."} & set(parts), "a path that isn't absolute and normal")
-    promise(not any(c < " " or c == "\x7f" for c in path), "a path that holds control characters")
+    promise("\0" not in path, "a path that holds NUL")
     path.encode()
 
 

@@ -224,7 +224,17 @@ def _true_tree() -> Tree:
 
 
 _WORDS = (
-    *(oci.INDEX, oci.MANIFEST, oci.CONFIG, *oci.LAYERS, "sha256:" + "0" * 64, "mediaType", "digest", "size", "platform"),
+    *(
+        oci.INDEX,
+        oci.MANIFEST,
+        oci.CONFIG,
+        *oci.LAYERS,
+        "sha256:" + "0" * 64,
+        "mediaType",
+        "digest",
+        "size",
+        "platform",
+    ),
     *("manifests", "layers", "config", "rootfs", "diff_ids", "architecture", "linux", "dev.oslet.record", "[[[[", "{}"),
     *("null", "1e999", "-1", "9223372036854775808", "\\ud800", "\\u0000", "../", "/.wh.a"),
 )

@@ -163,7 +163,16 @@ def _wheel(data: bytes, room: Path) -> object:
     return texts, scripts, lay_down(contents, store, room)
 
 
-_MAGIC = (b"!<arch>\n", b"debian-binary", b"control.tar", b"data.tar", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"\x1f\x8b\x08", b"BZh9")
+_MAGIC = (
+    b"!<arch>\n",
+    b"debian-binary",
+    b"control.tar",
+    b"data.tar",
+    b"\xfd7zXZ\0",
+    b"\x28\xb5\x2f\xfd",
+    b"\x1f\x8b\x08",
+    b"BZh9",
+)
 READERS = (
     Reader("deb", "formats/deb.py: control and members", _deb_seeds, _deb, (*_MAGIC, *containers.NAMES[-12:])),
     Reader("unpack", "store/ingest.py, store/trees.py, build/rootfs.py", _deb_seeds, _unpack, containers.NAMES),

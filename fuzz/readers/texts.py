@@ -193,7 +193,20 @@ def _declaration(data: bytes, room: Path) -> object:
 
 _FIELDS = tuple(f"{name}: ".encode() for name in index.FIELDS)
 _TOML = (
-    *(b"'''", b'"""', b"[[", b"]]", b"{ ", b"{port}", b"{{", b"}}", b"1e400", b"0x", b"9" * 20, b"1979-05-27T07:32:00Z"),
+    *(
+        b"'''",
+        b'"""',
+        b"[[",
+        b"]]",
+        b"{ ",
+        b"{port}",
+        b"{{",
+        b"}}",
+        b"1e400",
+        b"0x",
+        b"9" * 20,
+        b"1979-05-27T07:32:00Z",
+    ),
     *(b"pattern", b"(a+)+$", b"[params]\n", b"[files]\n", b'type = "', b"default = ", b"{% for a in b %}", b"\\u0000"),
 )
 READERS = (

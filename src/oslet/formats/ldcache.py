@@ -22,6 +22,9 @@ _ENTRY = struct.Struct("<iIIIQ")
 _EXTENSION_MAGIC = 0xEAA42174
 _GENERATOR = b"oslet"
 _LITTLE_ENDIAN = 2
+MAX_ENTRIES = 100_000
+MAX_TEXT = 4096
+"""Entries that are read, and bytes of a name or path: many entries may point to one long text."""
 
 
 class Library(NamedTuple):
@@ -67,6 +70,8 @@ def read(data: bytes, *, where: str = "") -> tuple[Library, ...]:
         magic, count, length, _, _ = _HEADER.unpack_from(data)
         if magic != MAGIC or _HEADER.size + count * _ENTRY.size + length > len(data):
             raise ValueError("not a cache in glibc's new format, or not a whole one")
+        if count > MAX_ENTRIES:
+            raise ValueError(f"{count} entries")
         found = []
         for index in range(count):
             flags, key, value, _, _ = _ENTRY.unpack_from(data, _HEADER.size + index * _ENTRY.size)
@@ -77,5 +82,5 @@ def read(data: bytes, *, where: str = "") -> tuple[Library, ...]:
 
 
 def _text(data: bytes, at: int) -> str:
-    end = data.index(b"\0", at)
+    end = data.index(b"\0", at, at + MAX_TEXT)
     return data[at:end].decode()

@@ -57,7 +57,7 @@ class Limits(NamedTuple):
     members: int = 1_000_000
     size: int = 32 << 30
     """The sum of all files' sizes."""
-    path: int = 4096
+    path: int = 3072
     extension: int = 1 << 20
     """One long name or pax header."""
 

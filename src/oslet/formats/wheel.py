@@ -26,6 +26,9 @@ SCHEMES = ("purelib", "platlib", "headers", "scripts", "data")
 HASHES = {"sha256": 32, "sha384": 48, "sha512": 64}
 """Digests that RECORD may use, with their sizes in bytes; the specification asks for sha256 or better."""
 UNRECORDED = ("RECORD", "RECORD.jws", "RECORD.p7s")
+MAX_PATH = 1024
+MAX_NAME = 255
+"""Bytes of a member's path, and of one name in it: what file systems hold."""
 
 
 class Limits(NamedTuple):
@@ -141,7 +144,8 @@ class WheelFile:
         except (configparser.Error, AssertionError, ValueError):
             raise self._wrong("can't be read", f"{self.dist_info}/entry_points.txt") from None
         for script in found:
-            if not re.fullmatch(r"[^\s/\\\x00-\x1f\x7f]+", script.name) or script.name in (".", ".."):
+            named = re.fullmatch(r"[^\s/\\\x00-\x1f\x7f]+", script.name) and len(script.name.encode()) <= MAX_NAME
+            if not named or script.name in (".", ".."):
                 raise self._wrong(f"{script.name!r} is no name for a command", f"{self.dist_info}/entry_points.txt")
             if not all(part.isidentifier() for part in f"{script.module}.{script.attribute}".split(".")):
                 raise self._wrong(f"{script.name} calls no Python name", f"{self.dist_info}/entry_points.txt")
@@ -161,8 +165,10 @@ class WheelFile:
             parts = name.removesuffix("/").split("/")
             if info.orig_filename != name or "\\" in name or any(p in ("", ".", "..") for p in parts):
                 raise self._wrong("leads out of the wheel or isn't normal", info.orig_filename)
-            if any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) < 0xE000 for c in name) or len(name) > 1024:
-                raise self._wrong("has control characters in its name, or too long a one", name)
+            if any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) < 0xE000 for c in name):
+                raise self._wrong("has control characters in its name", name)
+            if len(name.encode()) > MAX_PATH or any(len(part.encode()) > MAX_NAME for part in parts):
+                raise self._wrong("has too long a name", name)
             if info.flag_bits & 0x1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise self._wrong("is encrypted, or packed in a way that wheels aren't", name)
             folders.update("/".join(parts[:n]) for n in range(1, len(parts)))

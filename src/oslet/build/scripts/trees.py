@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
 import posixpath
 import re
 
 from oslet.build.scripts.install import ORIGIN
 from oslet.build.scripts.shell import Command, Shell
 from oslet.build.scripts.texts import options
+from oslet.build.scripts.words import matches
 
 
 def mode_of(shell: Shell, text: str, old: int) -> int:
@@ -335,10 +335,11 @@ def _find(shell: Shell, args: list[str]) -> int:
         for entry in sorted(shell.install.files, key=lambda e: e.path, reverse=verb == "delete"):
             if entry.path != base and not entry.path.startswith(f"{base.rstrip('/')}/"):
                 continue
+            shell.spend()
             below = entry.path[len(base) :].count("/")
             if not least <= below <= depth or (kind and entry.kind != kind):
                 continue
-            if name and not fnmatch.fnmatchcase(posixpath.basename(entry.path), name):
+            if name and not matches(posixpath.basename(entry.path), name):
                 continue
             if empty and (entry.size or shell.install.files.names(entry.path)):
                 continue

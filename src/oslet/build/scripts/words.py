@@ -10,6 +10,9 @@ from typing import Literal, NamedTuple, Protocol
 from tree_sitter import Node
 
 EXPANSIONS = frozenset({"simple_expansion", "expansion", "command_substitution", "arithmetic_expansion"})
+MAX_PATTERN = 4096
+MAX_MATCHING = 50_000_000
+"""Characters of a shell pattern, and of a text times those of its pattern."""
 _OPERATOR = re.compile(r"(:?[-=+?]|##?|%%?)(.*)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*|[0-9]+|[@*#?$!-]")
 
@@ -78,8 +81,10 @@ def pattern_of(scope: Scope, node: Node) -> str:
 
 
 def matches(text: str, pattern: str) -> bool:
-    """Whether a shell pattern matches the whole text."""
-    return fnmatch.fnmatchcase(text, pattern.replace("[^", "[!"))
+    """Whether a shell pattern matches the whole text. ValueError when finding out could take too long."""
+    if len(pattern) > MAX_PATTERN or len(text) * len(pattern) > MAX_MATCHING:
+        raise ValueError("a pattern or a text that is too long")
+    return re.match(fnmatch.translate(pattern.replace("[^", "[!")), text) is not None  # re keeps few of them
 
 
 def heredoc_text(scope: Scope, redirect: Node) -> str:
@@ -258,6 +263,8 @@ def _words(scope: Scope, operand: str) -> list[Node]:
 
 
 def _stripped(value: str, sign: str, pattern: str) -> str:
+    if len(value) * len(value) * max(1, len(pattern)) > MAX_MATCHING * 4:
+        raise ValueError("a text that is too long to take a pattern off")
     upwards = sign in ("#", "%%")
     for cut in range(len(value) + 1) if upwards else range(len(value), -1, -1):
         if sign[0] == "#" and matches(value[:cut], pattern):
