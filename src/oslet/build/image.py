@@ -1,4 +1,4 @@
-"""Plan → Image: merge, trim, synthesise, place, compile, seal."""
+"""Plan → Image: merge, trim, synthesise, place, compile, cut, seal."""
 
 from __future__ import annotations
 
@@ -7,24 +7,40 @@ from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
+from msgspec import Struct
 
 from oslet.bind import is_rendered
 from oslet.build.bytecode import compile_bytecode
+from oslet.build.evidence import Reader
 from oslet.build.files import Files
-from oslet.build.ldconfig import linker_cache
+from oslet.build.ldconfig import linker_cache, linker_folders
 from oslet.build.place import Placement, place
 from oslet.build.sandbox import Sandbox
 from oslet.build.users import user_ids
-from oslet.codec import digest
+from oslet.codec import canonical, decode, digest
 from oslet.model.image import Built, Image
 from oslet.model.lock import Lock
 from oslet.model.oslet import Oslet, Start
 from oslet.model.plan import Place, Plan
 from oslet.model.tree import Contents, Tree
 from oslet.store import Store
+from oslet.trim.asked import Asked
+from oslet.trim.cut import Given, cut
+from oslet.trim.imported import OWN
+from oslet.trim.relations import relations
 
 Fetched: TypeAlias = Callable[[], Sequence[Contents]]
 """Fetches and unpacks the lock's packages and wheels; called only when the store doesn't know the result."""
+
+
+class Base(Struct, frozen=True):
+    """The whole tree of the packages alone, which a change of the application's own files leaves as it was: its digest;
+    the digest of the tree before byte code, which is on disk for the Python in it to run from; the packages' relations.
+    """
+
+    tree: str
+    bare: str
+    relations: dict[str, tuple[str, ...]]
 
 
 def build(
@@ -39,40 +55,35 @@ def build(
     edition: str = "",
 ) -> Built:
     """Build ``plan``. ``edition`` distinguishes oslet's own code, so that a changed one doesn't answer from memory."""
-    base, bare = _base(lock, plan, contents, store, sandbox, edition)
-    files = Files(store, base.entries, base.dropped)
+    base = _base(lock, plan, contents, store, sandbox, edition)
+    whole = store.load(base.tree, Tree)
+    files = Files(store, whole.entries, whole.dropped)
     place(files, placements, store)
-    if any(".so" in entry.path for p in placements for entry in p.entries):
-        linker_cache(files)
-    _compile(files, lock, store, sandbox, lambda: store.laid_down(bare) or store.lay_down(base))
-    return seal(oslet, lock, plan, files, store)
+    linker_cache(files)
+    _compile(files, lock, store, sandbox, lambda: store.laid_down(base.bare) or store.lay_down(whole))
+    return seal(oslet, lock, plan, reached(files, base, oslet, lock, store, edition), store)
 
 
-def _base(lock: Lock, plan: Plan, contents: Fetched, store: Store, sandbox: Sandbox, edition: str) -> tuple[Tree, str]:
-    """The tree of the packages alone, which a change of the application's own files leaves as it was.
-
-    With it the digest of the tree before byte code, which is on disk already for the Python in it to run from.
-    """
+def _base(lock: Lock, plan: Plan, contents: Fetched, store: Store, sandbox: Sandbox, edition: str) -> Base:
     key = digest((_without_own_files(plan), edition))
     if known := store.recall("base", key):
-        tree, bare = known.decode().split()
-        return store.load(tree, Tree), bare
+        return decode(known, Base)
     from oslet.build.debian import synthesise
     from oslet.build.merge import merge
     from oslet.trim import trim
 
     packages = contents()
-    cut = trim(merge(packages, lock), lock, plan.policy)
-    files = Files(store, cut.entries, cut.dropped)
+    some = trim(merge(packages, lock), lock, plan.policy)
+    files = Files(store, some.entries, some.dropped)
     by_name = {c.origin: c for c in packages}
     pairs = [(p, by_name[p.name]) for p in lock.packages]
     synthesise(files, pairs, plan.policy, plan.start, sandbox=sandbox, name=plan.name, suite=plan.suite)
     linker_cache(files)
     before = files.tree()
     _compile(files, lock, store, sandbox, lambda: store.lay_down(before))
-    sealed = files.tree()
-    store.remember("base", key, f"{store.save(sealed)} {digest(before)}".encode())
-    return sealed, digest(before)
+    base = Base(store.save(files.tree()), digest(before), relations(packages))
+    store.remember("base", key, canonical(base))
+    return base
 
 
 def _without_own_files(plan: Plan) -> Plan:
@@ -84,6 +95,39 @@ def _compile(files: Files, lock: Lock, store: Store, sandbox: Sandbox, rootfs: C
     interpreter = next((p for p in lock.packages if p.name == f"python{lock.python}-minimal"), None)
     if interpreter:
         compile_bytecode(files, lock.python, interpreter.sha256, sandbox, rootfs, store)
+
+
+def reached(files: Files, base: Base, oslet: Oslet, lock: Lock, store: Store, edition: str) -> Files:
+    """What the application reaches of ``files``, cut as the declaration says.
+
+    A cut is remembered by what the application's own files ask for, not by their content: a change that asks for
+    nothing new is cut as before.
+    """
+    digests = {p.name: p.sha256 for p in lock.packages} | {f"wheel:{w.name}": w.sha256 for w in lock.wheels}
+    read = Reader(store, digests, edition)
+    asked = Asked(
+        oslet.start,
+        tuple(f for f in oslet.files if is_rendered(f.content)),
+        tuple(check.run or check.exec for check in oslet.checks),
+    )
+    given = Given(asked, oslet.policy, lock, base.relations, linker_folders(files), read)
+    tree = files.tree()
+    own = {e.path: e for e in tree.entries if e.origin in OWN}
+    asking = [(e.path, e.kind, e.mode, e.target, read(e) if e.kind == "file" else None) for e in own.values()]
+    key = digest((base.tree, asked, oslet.policy, asking, edition))
+    if known := store.recall("cut", key):
+        remembered = store.load(known.decode(), Tree)
+        now = {e.path: e for e in tree.entries}
+        kept = [
+            msgspec.structs.replace(now[e.path], reason=e.reason, by=e.by) for e in remembered.entries if e.path in now
+        ]
+        return Files(store, kept, remembered.dropped)
+    some = cut(tree, given)
+    read.remember()
+    found = Files(store, some.entries, some.dropped)
+    linker_cache(found)
+    store.remember("cut", key, store.save(found.tree()).encode())
+    return found
 
 
 def seal(oslet: Oslet, lock: Lock, plan: Plan, files: Files, store: Store) -> Built:

@@ -26,7 +26,7 @@ def linker_cache(files: Files) -> None:
     if not any(_LOADER.search(e.path) for e in files if e.kind != "dir"):
         return
     found: dict[tuple[str, int], ldcache.Library] = {}
-    for folder in _folders(files):
+    for folder in linker_folders(files):
         for name, path, flags in _libraries(files, folder):
             found.setdefault((name, flags), ldcache.Library(name, path, flags))
     if not found:
@@ -39,7 +39,8 @@ def linker_cache(files: Files) -> None:
     )
 
 
-def _folders(files: Files) -> list[str]:
+def linker_folders(files: Files) -> list[str]:
+    """Where ldconfig(8) looks, in its order: what ld.so.conf(5) names, then the linker's own folders."""
     folders = list(_configured(files, "/etc/ld.so.conf", 0))
     for triplet in _TRIPLETS.values():
         folders += [f"/usr/local/lib/{triplet}", f"/lib/{triplet}", f"/usr/lib/{triplet}"]

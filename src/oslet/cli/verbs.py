@@ -16,6 +16,7 @@ VERBS = {
     "build": "Build an image and print its digest.",
     "vendor": "Put the locked packages in a folder, so that the build outlives its archive.",
     "why": "Why a path is in an image, or why it was left out.",
+    "features": "What an image's packages can do without, and what that saves.",
     "run": "Start an image with arguments.",
     "ps": "The instances.",
     "logs": "What an instance wrote.",

@@ -1,13 +1,14 @@
 """ELF: what a program or library is for, what it is called and what it needs (elf(5), System V gABI chapters 4-5).
 
-Reads the header, the program headers and the dynamic table, nothing else; every count and offset is bounded, and what
-points outside the file is an IntegrityError.
+Reads the header, the program headers, the dynamic table and the notes, nothing else; every count and offset is bounded,
+and what points outside the file is an IntegrityError.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO, NamedTuple
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
 
 from oslet.errors import IntegrityError
 
@@ -15,13 +16,18 @@ MAX_HEADERS = 512
 MAX_DYNAMIC = 1 << 20
 MAX_NEEDED = 4096
 MAX_STRING = 4096
-_LOAD, _DYNAMIC, _INTERP = 1, 2, 3
+_LOAD, _DYNAMIC, _INTERP, _NOTE = 1, 2, 3, 4
 _NEEDED, _STRTAB, _STRSZ, _SONAME, _RPATH, _RUNPATH = 1, 5, 10, 14, 15, 29
+MAX_NOTES = 1 << 20
+_DLOPEN = 0x407C0C0A
 MACHINES = {3: "i386", 40: "arm", 62: "x86-64", 183: "aarch64", 243: "riscv", 21: "ppc64", 22: "s390"}
 
 
 class Elf(NamedTuple):
-    """One ELF file. ``kind`` is the gABI's e_type (2 executable, 3 shared); texts are empty where there are none."""
+    """One ELF file. ``kind`` is the gABI's e_type (2 executable, 3 shared); texts are empty where there are none.
+
+    ``dlopen`` are the sonames that its .note.dlopen sections declare (https://systemd.io/ELF_DLOPEN_METADATA).
+    """
 
     bits: int
     machine: str
@@ -31,6 +37,7 @@ class Elf(NamedTuple):
     needed: tuple[str, ...]
     rpath: tuple[str, ...]
     runpath: tuple[str, ...]
+    dlopen: tuple[str, ...] = ()
 
 
 class _Segment(NamedTuple):
@@ -58,6 +65,7 @@ def read(stream: BinaryIO, *, where: str = "") -> Elf | None:
         interp = next((s for s in segments if s.kind == _INTERP), None)
         interpreter = _string(_piece(stream, interp.offset, min(interp.size, MAX_STRING)), 0) if interp else ""
         texts = _dynamic(stream, order, wide, segments, dynamic) if dynamic else {}
+        notes = tuple(_notes(stream, order, segments))
     except (struct.error, ValueError, OverflowError) as error:
         raise IntegrityError(f"a damaged ELF file: {error}", where=where) from None
     return Elf(
@@ -69,6 +77,7 @@ def read(stream: BinaryIO, *, where: str = "") -> Elf | None:
         needed=tuple(texts.get(_NEEDED, ())),
         rpath=tuple(p for t in texts.get(_RPATH, ()) for p in t.split(":")),
         runpath=tuple(p for t in texts.get(_RUNPATH, ()) for p in t.split(":")),
+        dlopen=tuple(dict.fromkeys(notes)),
     )
 
 
@@ -122,6 +131,33 @@ def _dynamic(
         )
         texts.setdefault(tag, []).append(text)
     return texts
+
+
+def _notes(stream: BinaryIO, order: str, segments: list[_Segment]) -> Iterator[str]:
+    """The sonames of the dlopen notes: JSON in a note of the owner FDO. What doesn't read as one is passed over."""
+    for segment in segments:
+        if segment.kind != _NOTE or segment.size > MAX_NOTES:
+            continue
+        raw = _piece(stream, segment.offset, segment.size)
+        at = 0
+        while at + 12 <= len(raw):
+            name, size, kind = struct.unpack_from(f"{order}III", raw, at)
+            start = at + 12 + (name + 3 & ~3)
+            if kind == _DLOPEN and raw[at + 12 : at + 12 + name] == b"FDO\0":
+                yield from _sonames(raw[start : start + size].rstrip(b"\0"))
+            at = start + (size + 3 & ~3)
+
+
+def _sonames(note: bytes) -> Iterator[str]:
+    import msgspec
+
+    try:
+        rows = msgspec.json.decode(note, type=list[dict[str, Any]])
+    except (msgspec.DecodeError, RecursionError):
+        return
+    for row in rows[:MAX_NEEDED]:
+        names = row.get("soname")
+        yield from (n for n in (names if isinstance(names, list) else ()) if isinstance(n, str) and len(n) < MAX_STRING)
 
 
 def _piece(stream: BinaryIO, offset: int, size: int) -> bytes:

@@ -35,8 +35,10 @@ class Entry(Struct, frozen=True, array_like=True):
 
     @property
     def program(self) -> bool:
-        """Whether it is a file that may be executed, and no library."""
-        return self.kind == "file" and bool(self.mode & 0o111) and ".so" not in self.path.rpartition("/")[2]
+        """Whether it is a file that may be executed, and neither a library nor a Python module."""
+        name = self.path.rpartition("/")[2]
+        module = name.endswith(".py") and "/lib/python3" in self.path
+        return self.kind == "file" and bool(self.mode & 0o111) and ".so" not in name and not module
 
 
 class Tree(Struct, frozen=True):

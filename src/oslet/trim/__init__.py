@@ -52,7 +52,7 @@ def _first(named: set[str], everywhere: Iterable[Rule], spared: Iterable[Rule], 
     """The first rule that leaves out ``entry``; files of named packages answer to fewer rules."""
     path = entry.path
     applied = spared if entry.origin in named else everywhere
-    return next((r for r in applied if r.paths.fullmatch(path) and not (r.but and r.but.fullmatch(path))), None)
+    return next((rule for rule in applied if rule.leaves_out(path)), None)
 
 
 def _parent(path: str) -> str:

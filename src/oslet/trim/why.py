@@ -1,41 +1,52 @@
-"""Why a path is in a tree, or why it was left out: the chain of reasons back to the declaration. Pure."""
+"""Why a path is in a tree, or why it was left out: the chain of evidence back to the declaration. Pure."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
 from oslet.errors import DeclarationError
 from oslet.model.lock import Lock, Package, Wheel
-from oslet.model.tree import Entry, Tree
+from oslet.model.tree import Entry, Tree, follow
 from oslet.trim import because
+from oslet.trim.reach import Edge
 
-MAX_HOPS = 40
+MAX_HOPS = 60
 
 
 class Answer(Struct, frozen=True):
-    """One path's answer: kept or not, and its chain, the nearest reason first, the declaration last."""
+    """One path's (or package's) answer: kept or not, and its chain, the nearest reason first, the declaration last.
+
+    ``chains`` are all chains, the shortest first, where all were asked for.
+    """
 
     path: str
     kept: bool
     origin: str
     lines: tuple[str, ...]
+    chains: tuple[tuple[str, ...], ...] = ()
 
 
-def why(path: str, tree: Tree, lock: Lock) -> Answer:
-    """The reason chain of one path. Raises DeclarationError, with the nearest paths, for one that never was there."""
+def why(path: str, tree: Tree, lock: Lock, edges: Iterable[Edge] = ()) -> Answer:
+    """The reason chain of one path, or of a package by its name; with ``edges``, the chain of each of them too.
+
+    Raises DeclarationError, with the nearest paths, for one that never was there.
+    """
     entries = {e.path: e for e in tree.entries}
-    hops: list[str] = []
-    here = _through_links(path, entries, hops)
+    if "/" not in path and (answer := _package(path, tree, lock)):
+        return answer
+    path = path if path.startswith("/") else f"/{path}"
+    hops, here = _through_links(path, entries)
     if entry := entries.get(here):
-        said = () if entry.reason.startswith(f"{entry.origin} is ") else (entry.reason,)
-        chain = (f"{here} is kept ({_kind(entry)}, from {entry.origin})", *said, *_requests(entry.origin, lock))
-        return Answer(path, True, entry.origin, (*hops, *chain))
+        head = (*hops, f"{here} is kept ({_kind(entry)}, from {entry.origin})")
+        chains = tuple((_sentence(e.by, e.reason), *_above(e.by, entries, lock)) for e in edges)
+        return Answer(path, True, entry.origin, (*head, *_chain(entry, entries, lock)), chains)
     for dropped in tree.dropped:
         if dropped.path == here:
-            chain = (f"{here} was left out (from {dropped.origin})", dropped.reason, *_requests(dropped.origin, lock))
-            return Answer(path, False, dropped.origin, (*hops, *chain))
+            lines = (f"{here} was left out (from {dropped.origin})", dropped.reason, *_requests(dropped.origin, lock))
+            return Answer(path, False, dropped.origin, (*hops, *lines))
     near = difflib.get_close_matches(here, [*entries, *(d.path for d in tree.dropped)], 3)
     raise DeclarationError(
         "no package, wheel or file of the declaration brings it",
@@ -44,20 +55,13 @@ def why(path: str, tree: Tree, lock: Lock) -> Answer:
     )
 
 
-def _through_links(path: str, entries: dict[str, Entry], hops: list[str]) -> str:
+def _through_links(path: str, entries: Mapping[str, Entry]) -> tuple[list[str], str]:
     """Follow links in ``path``'s folders (``/lib/x`` is ``/usr/lib/x``), noting each hop."""
-    for _ in range(MAX_HOPS):
-        parts = path.split("/")
-        for n in range(2, len(parts)):
-            link = entries.get("/".join(parts[:n]))
-            if link and link.kind == "link":
-                base = link.target if link.target.startswith("/") else f"{link.path.rpartition('/')[0]}/{link.target}"
-                hops.append(f"{link.path} is a link to {link.target}")
-                path = "/".join((base, *parts[n:]))
-                break
-        else:
-            return path
-    return path
+    try:
+        here, links = follow(path, entries.get, last=False)
+    except ValueError:
+        return [], path
+    return [f"{link} is a link to {entries[link].target}" for link in links], here
 
 
 def _kind(entry: Entry) -> str:
@@ -66,14 +70,65 @@ def _kind(entry: Entry) -> str:
     return f"link to {entry.target}" if entry.kind == "link" else "folder"
 
 
-def _requests(origin: str, lock: Lock) -> tuple[str, ...]:
+def _sentence(by: str, reason: str) -> str:
+    return f"{by} {reason}" if by else reason
+
+
+def _chain(entry: Entry, entries: Mapping[str, Entry], lock: Lock) -> Iterator[str]:
+    """The evidence for one entry, that for the path it was found in, and so on to the declaration."""
+    for _ in range(MAX_HOPS):
+        if entry.reason and not entry.reason.startswith(f"{entry.origin} is "):
+            yield _sentence(entry.by, entry.reason) if not _made(entry) else entry.reason
+        if not entry.by:
+            if entry.reason.startswith(f"{entry.origin.removeprefix('wheel:')} is ") or not _reached(entry):
+                yield from _requests(entry.origin, lock)
+            return
+        if _made(entry):
+            yield f"it stays with {entry.by}"
+        entry = entries[entry.by]
+
+
+def _above(path: str, entries: Mapping[str, Entry], lock: Lock) -> Iterator[str]:
+    return _chain(entries[path], entries, lock) if path else iter(())
+
+
+def _made(entry: Entry) -> bool:
+    """Whether the entry's reason says what it is, and not what was found in ``by``."""
+    return entry.origin.startswith("made:") or entry.origin in ("files", "image")
+
+
+def _reached(entry: Entry) -> bool:
+    """Whether the declaration itself asks for the path, so that the chain ends there."""
+    return entry.reason.startswith(("the declaration", "a check of the declaration", "Python imports"))
+
+
+def _requests(origin: str, lock: Lock) -> Iterator[str]:
     """Who asked for ``origin``, and who asked for that, up to what the declaration names."""
     items: dict[str, Package | Wheel] = {p.name: p for p in lock.packages}
     items |= {f"wheel:{w.name}": w for w in lock.wheels}
-    found: list[str] = []
-    while origin in items and len(found) < MAX_HOPS:
+    for _ in range(MAX_HOPS):
+        if origin not in items:
+            return
         item = items[origin]
-        found.append(because(item))
-        wheel = isinstance(item, Wheel)
-        origin = f"wheel:{item.by}" if wheel and item.by else item.by
-    return tuple(found)
+        yield because(item)
+        origin = f"wheel:{item.by}" if isinstance(item, Wheel) and item.by else item.by
+
+
+def _package(name: str, tree: Tree, lock: Lock) -> Answer | None:
+    """What a package costs, what of it stays by which evidence first, and who brings it."""
+    origins = dict.fromkeys((name, f"wheel:{name}"), 1)
+    kept = [e for e in tree.entries if e.origin in origins and e.kind == "file"]
+    left = [e for e in tree.dropped if e.origin in origins and e.kind == "file"]
+    brought = [line for origin in origins for line in _requests(origin, lock)]
+    if not kept and not left and not brought:
+        return None
+    origin = (kept or left)[0].origin if kept or left else name
+    size, rest = sum(e.size for e in kept), sum(e.size for e in left)
+    lines = [
+        f"{name} has {len(kept)} files of {size} bytes in the image; {len(left)} of {rest} bytes were left out",
+        *brought,
+    ]
+    first = next((e for e in kept if e.by and "is of " not in e.reason), None)
+    if first is not None:
+        lines.insert(1, f"{first.path}: {_sentence(first.by, first.reason)}")
+    return Answer(name, bool(kept), origin, tuple(lines))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from oslet.model.instance import Arguments
     from oslet.run import Places, Sealed, Tools, Wish
     from oslet.store.gc import Freed
+    from oslet.trim.features import Price
+    from oslet.trim.why import Answer
     from oslet.workspace.running import Running
 
 __all__ = ["Declared", "Planned", "Workspace", "machine_arch"]
@@ -189,6 +191,18 @@ class Workspace:
 
     def tree(self, image: Image) -> Tree:
         return self.store.load(image.tree, Tree)
+
+    def why(self, image: Image, path: str, *, every: bool = False) -> Answer:
+        """Why ``path`` is in an image or isn't; with ``every``, each reason. DeclarationError if it never was there."""
+        from oslet.workspace.asking import ask
+
+        return ask(image, path, self.store, self.progress, every=every)
+
+    def features(self, image: Image) -> list[Price]:
+        """What the image's packages can do without, dearest first."""
+        from oslet.workspace.asking import price
+
+        return price(image, self.store, self.progress)
 
     def lock_of(self, image: Image) -> Lock:
         return self.store.load(image.lock, Lock)

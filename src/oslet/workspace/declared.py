@@ -27,8 +27,12 @@ class Declared(NamedTuple):
     @classmethod
     def read(cls, file: Path, build_arguments: Mapping[str, Any] | None = None) -> Declared:
         """The declaration in a TOML file, its build-time params filled. Raises DeclarationError."""
+        from oslet.trim.features import check
+
         file = file.absolute()
-        return cls(at_build(read_toml(file), build_arguments or {}), file.parent, file.with_suffix(".lock"))
+        oslet = read_toml(file)
+        check(oslet.policy.features, file.name)
+        return cls(at_build(oslet, build_arguments or {}), file.parent, file.with_suffix(".lock"))
 
     def lock(self) -> Lock | None:
         """The lock beside the declaration, or None when there is none yet."""
