@@ -24,12 +24,12 @@ class Choices:
         return self._at < len(self._data)
 
     def byte(self) -> int:
-        self._at += 1
-        return self._data[self._at - 1] if self._at <= len(self._data) else 0
+        return (self.take(1) or b"\0")[0]
 
     def take(self, size: int) -> bytes:
-        self._at += size
-        return self._data[self._at - size : self._at]
+        taken = self._data[self._at : self._at + max(0, size)]
+        self._at += len(taken)
+        return taken
 
     def some(self) -> bytes:
         """Up to 255 bytes, whose length is the next byte."""

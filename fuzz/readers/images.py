@@ -7,6 +7,7 @@ import hashlib
 import io
 import lzma
 import tempfile
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -181,11 +182,11 @@ def _admit(data: bytes, room: Path) -> object:
         blobs.append(oci.Blob(described, path))
     if len(config.rootfs.diff_ids) > len(blobs):
         raise IntegrityError("fewer layers than the harness has")
-    store = Store(room / "store")
-    name, value = admit(Pulled("sha256:0", manifest, config, tuple(blobs)), store, where="fuzzed")
-    promise(store.find(name)[1] == value and not store.verify(), "an admitted image that the store finds faulty")
-    store.rootfs(value)
-    return name
+    with closing(Store(room / "store")) as store:
+        name, value = admit(Pulled("sha256:0", manifest, config, tuple(blobs)), store, where="fuzzed")
+        promise(store.find(name)[1] == value and not store.verify(), "an admitted image that the store finds faulty")
+        store.rootfs(value)
+        return name
 
 
 def _agreeing(record: bytes, contract: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 from fuzz import containers
@@ -104,9 +105,9 @@ def _unpack(data: bytes, room: Path) -> object:
     path = room / "a.deb"
     made = _deb_of(data)
     path.write_bytes(made)
-    store = Store(room / "store")
-    contents = ingest_deb(store, path, name="a", sha256=hashlib.sha256(made).hexdigest())
-    return lay_down(contents, store, room)
+    with closing(Store(room / "store")) as store:
+        contents = ingest_deb(store, path, name="a", sha256=hashlib.sha256(made).hexdigest())
+        return lay_down(contents, store, room)
 
 
 _INFO = b"app-1.0.dist-info/"
@@ -151,7 +152,6 @@ def _wheel(data: bytes, room: Path) -> object:
     path = room / "app-1.0-py3-none-any.whl"
     made = _wheel_of(data)
     path.write_bytes(made)
-    store = Store(room / "store")
     with open_wheel(path) as opened:
         texts = [opened.text(name) for name in ("METADATA", "entry_points.txt", "direct_url.json")]
         for part in opened.parts():
@@ -159,8 +159,9 @@ def _wheel(data: bytes, room: Path) -> object:
             promise(sum(map(len, opened.chunks(part))) == part.size, "a content that isn't as long as its part says")
         scripts = opened.scripts()
     wheel = Wheel("app", "1.0", path.name, len(made), hashlib.sha256(made).hexdigest(), "", "app")
-    (contents,) = lay_wheels(store, [(wheel, path)], "3.13")
-    return texts, scripts, lay_down(contents, store, room)
+    with closing(Store(room / "store")) as store:
+        (contents,) = lay_wheels(store, [(wheel, path)], "3.13")
+        return texts, scripts, lay_down(contents, store, room)
 
 
 _MAGIC = (

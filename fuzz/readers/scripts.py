@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from contextlib import closing
 from pathlib import Path
 
 from fuzz.choices import Choices
@@ -81,10 +82,10 @@ class _Memory:
         return path
 
     def lay_down(self, tree: Tree) -> Path:
-        store = Store(self._room / "store")
-        for data in self._data.values():
-            store.put(data)
-        return store.lay_down(tree)
+        with closing(Store(self._room / "store")) as store:
+            for data in self._data.values():
+                store.put(data)
+            return store.lay_down(tree)
 
 
 def _files(store: _Memory, texts: dict[str, bytes]) -> list[Entry]:

@@ -26,6 +26,9 @@ from oslet.build.scripts.streams import Lines, joined
 from oslet.build.scripts.words import fields, text_of
 
 MAX_DEPTH = 60
+MAX_SCRIPT = 256 << 10
+MAX_HEREDOCS = 500
+"""Characters and here-documents of one script: five times what the longest known has."""
 MAX_TEXT = 1 << 20
 
 
@@ -125,12 +128,17 @@ class Shell:
 
     def parse(self, text: str) -> Node:
         self.spend(len(text))
+        if len(text) > MAX_SCRIPT or text.count("<<") > MAX_HEREDOCS:  # the grammar's time grows with their square
+            raise self.unreadable(None, "a script that is too long")
         return _parser().parse(text.encode()).root_node
 
     def _unparsed(self, tree: Node) -> Unreadable:
         node = tree
         while node.type != "ERROR" and not node.is_missing:
-            node = next(c for c in node.children if c.has_error or c.type == "ERROR" or c.is_missing)
+            inner = next((c for c in node.children if c.has_error or c.type == "ERROR" or c.is_missing), None)
+            if inner is None:  # the grammar lost count of what it took for an error
+                break
+            node = inner
         return self.unreadable(node, "the shell grammar doesn't cover this")
 
     def unreadable(self, node: Node | None, why: str) -> Unreadable:

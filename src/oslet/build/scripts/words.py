@@ -56,7 +56,8 @@ def fields(scope: Scope, node: Node) -> list[str]:
                 found.append(open_field)
             open_field = None
         elif piece.kind != "split":
-            open_field = [*(open_field or []), piece]
+            open_field = [] if open_field is None else open_field
+            open_field.append(piece)
         else:
             parts = re.split(f"[{re.escape(separators)}]+", piece.text) if separators else [piece.text]
             for index, part in enumerate(parts):
@@ -64,7 +65,8 @@ def fields(scope: Scope, node: Node) -> list[str]:
                     found.append(open_field)
                     open_field = None
                 if part:
-                    open_field = [*(open_field or []), Piece(part, "literal")]
+                    open_field = [] if open_field is None else open_field
+                    open_field.append(Piece(part, "literal"))
     if open_field is not None:
         found.append(open_field)
     return [text for field in found for text in _globbed(scope, field)]
