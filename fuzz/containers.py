@@ -88,7 +88,7 @@ def summed(header: bytes, *, wrong: bool = False) -> bytes:
 
 def resummed(data: bytes) -> bytes:
     """A mutated tar with every header's checksum put right, as far as the sizes lead."""
-    out = []
+    out: list[bytes] = []
     at = 0
     while at + BLOCK <= len(data) and len(out) < 2000:
         header = data[at : at + BLOCK]

@@ -19,7 +19,7 @@ with atheris.instrument_imports(include=["oslet", "installer", "tomllib", "zipfi
     import oslet.cli.render  # the rest of ours, imported by what is read below  # noqa: F401
     from fuzz.readers import READERS
 
-from fuzz.guard import MEMORY_DISK, SECONDS, Guard, bound, peak
+from fuzz.guard import MEMORY_DISK, PATIENCE, Guard, bound, peak
 from fuzz.judge import Finding, judge
 
 
@@ -53,7 +53,7 @@ def main(name: str, seconds: int, corpus: Path, findings: Path) -> None:
         [
             sys.argv[0],
             f"-max_total_time={seconds}",
-            f"-timeout={int(SECONDS)}",
+            f"-timeout={int(PATIENCE)}",
             "-rss_limit_mb=0",  # judge measures it, input by input
             f"-max_len={reader.longest}",
             f"-dict={words}",

@@ -16,6 +16,9 @@ from typing import Any
 MEMORY = 500 << 20
 """Bytes that a process which reads one hostile input after the other may ever hold."""
 SECONDS = 10.0
+"""Of the processor, for one input."""
+PATIENCE = 12 * SECONDS
+"""Of the clock, before the engine gives an input up: instrumented, on a busy machine, at the lowest priority."""
 MEMORY_DISK = next((folder for folder in ("/dev/shm",) if os.access(folder, os.W_OK)), None)
 """Where scratch folders are quick, since stores sync what they write; None for the usual place."""
 
@@ -67,8 +70,8 @@ class Guard:
             for path, folder in _PLACES[event]:
                 self._check(event, _standing(args[path], args[folder]))
         elif event in _FOLLOWING:
-            folder = _FOLLOWING[event]
-            self._check(event, os.path.realpath(_standing(args[0], args[folder] if folder else -1)))
+            at = _FOLLOWING[event]
+            self._check(event, os.path.realpath(_standing(args[0], args[at] if at else -1)))
         elif event == "sqlite3.connect":
             name = os.fsdecode(args[0]).removeprefix("file:").partition("?")[0]
             self._check(event, os.path.realpath(name))

@@ -45,7 +45,7 @@ def make_elf(
 
 
 def _elf_seeds() -> list[bytes]:
-    seeds = [
+    return [
         make_elf(needed=("libc.so.6", "libm.so.6"), soname="libx.so.1", runpath="$ORIGIN/../lib:/opt"),
         make_elf(needed=("libc.so.6",), interpreter="/lib64/ld-linux-x86-64.so.2"),
         make_elf(needed=("libc.so.6",), soname="x", wide=False),
@@ -53,7 +53,6 @@ def _elf_seeds() -> list[bytes]:
         make_elf(soname="libbig.so", order=">"),
         make_elf(),
     ]
-    return seeds
 
 
 def _elf(data: bytes, room: Path) -> object:
@@ -140,6 +139,9 @@ READERS = (
     Reader("ldcache", "formats/ldcache.py", _cache_seeds, _cache, (ldcache.MAGIC,)),
     Reader(
         *("tar", "formats/tar.py", tar_seeds, _tar),
-        (b"ustar\x0000", b"ustar  \0", b"GNU.sparse.", b"SCHILY.xattr.", b"11 path=a/b\n", b"././@LongLink", *containers.NAMES[-6:]),
+        (
+            *(b"ustar\x0000", b"ustar  \0", b"GNU.sparse.", b"SCHILY.xattr."),
+            *(b"11 path=a/b\n", b"././@LongLink", *containers.NAMES[-6:],),
+        ),
     ),
 )  # fmt: skip

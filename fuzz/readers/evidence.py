@@ -55,6 +55,9 @@ def _evidence(data: bytes, room: Path) -> object:
 READERS = (
     Reader(
         *("evidence", "trim/evidence.py, trim/source.py", _seeds, _evidence),
-        (b"import ", b"from ", b"import (", b"#", b".so.1\0", b"/usr/lib/", b"subprocess", b"open(", b"exec ", b"`", b"="),
+        (
+            *(b"import ", b"from ", b"import (", b"#", b".so.1\0", b"/usr/lib/"),
+            *(b"subprocess", b"open(", b"exec ", b"`", b"=",),
+        ),
     ),
 )  # fmt: skip

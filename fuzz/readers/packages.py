@@ -50,7 +50,11 @@ def _deb_of(data: bytes) -> bytes:
 
 
 def _deb_seeds() -> list[bytes]:
-    files = {"/usr/bin/a": "x", "/usr/lib/b": Made(link="a"), "/usr/lib/c": Made(hard="/usr/bin/a")}
+    files: dict[str, bytes | str | Made] = {
+        "/usr/bin/a": "x",
+        "/usr/lib/b": Made(link="a"),
+        "/usr/lib/c": Made(hard="/usr/bin/a"),
+    }
     scripts = {"postinst": "#!/bin/sh\n", "conffiles": "/etc/a\n"}
     seeds = [b"\0" + make_deb(files=files, scripts=scripts, compression=c) for c in ("", "xz", "zst", "gz", "bz2")]
     seeds += [bytes([1, n, n]) + bytes(20) + bytes([0, 0, n, 0, 0, 0, 0, 0, 0, 3, 65, 66, 67] * 6) for n in range(7)]
@@ -179,6 +183,9 @@ READERS = (
     Reader("unpack", "store/ingest.py, store/trees.py, build/rootfs.py", _deb_seeds, _unpack, containers.NAMES),
     Reader(
         *("wheel", "formats/wheel.py, build/wheels.py", _wheel_seeds, _wheel),
-        (b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x07", b"[console_scripts]", b"sha256=", b"sha512=", *_MEMBERS),
+        (
+            *(b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x07"),
+            *(b"[console_scripts]", b"sha256=", b"sha512=", *_MEMBERS,),
+        ),
     ),
 )  # fmt: skip

@@ -35,13 +35,15 @@ _SEEDS = (
     'eval "set -- $(echo 1 2 3)"; until [ $# -eq 0 ]; do shift; done; helper one\n',
     "awk '/a/ {print $2}' /etc/a.conf | sort -u | head -n 1 | wc -l; expr 1 + 2; seq 1 5; install -d -m 755 /srv/x\n",
 )
-_PARTS = (
-    *("\n", ";", " ", "|", "&&", "||", "(", ")", "{ ", "; }", "$(", "`", '"', "'", "<<EOF\n", "EOF\n", ">", ">>", "<", "2>&1"),
-    *("if ", "; then ", "else ", "elif ", "fi", "for x in ", "; do ", "done", "while ", "until ", "case $1 in ", ") ", ";; ", "esac"),
-    *("f() { ", "f ", "$1", "$@", '"$@"', "$#", "$x", "${x}", "${x:-", "${x#", "${x%%", "}", "$((", "))", "x=", "$x$x", "[ ", " ]"),
-    *(" -eq ", " -f ", " -z ", " = ", " != ", "! ", "*", "?", "[a-z]", "/", "/etc/a.conf", "/usr/bin/helper", "..", "-e ", "-n ", "-i "),
-    *("1", "0", "9999999999", "-1", "a", "%s", "%9999d", "\\n", "\\", "s/\\(a*\\)*b/\\1/g", "(a+)+$", "1-9", "\\777", "é", "\0"),
-    *("set -e\n", "set -- ", "eval ", "exec ", "trap 'f' EXIT\n", "local ", "export ", "unset ", "read ", "break ", "continue 2", "return "),
+_PARTS: tuple[str, ...] = (
+    *("\n", ";", " ", "|", "&&", "||", "(", ")", "{ ", "; }", "$(", "`", '"', "'", "<<EOF\n", "EOF\n", ">", ">>"),
+    *("<", "2>&1", "if ", "; then ", "else ", "elif ", "fi", "for x in ", "; do ", "done", "while ", "until "),
+    *("case $1 in ", ") ", ";; ", "esac", "f() { ", "f ", "$1", "$@", '"$@"', "$#", "$x", "${x}", "${x:-", "${x#"),
+    *("${x%%", "}", "$((", "))", "x=", "$x$x", "[ ", " ]", " -eq ", " -f ", " -z ", " = ", " != ", "! ", "*", "?"),
+    *("[a-z]", "/", "/etc/a.conf", "/usr/bin/helper", "..", "-e ", "-n ", "-i ", "1", "0", "9999999999", "-1", "a"),
+    *("%s", "%9999d", "\\n", "\\", "s/\\(a*\\)*b/\\1/g", "(a+)+$", "1-9", "\\777", "é", "\0", "set -e\n"),
+    *("set -- ", "eval ", "exec ", "trap 'f' EXIT\n", "local ", "export ", "unset ", "read ", "break "),
+    *("continue 2", "return "),
 )  # fmt: skip
 _PARTS += tuple(f"{name} " for table in TABLES for name in sorted(table))
 
@@ -114,7 +116,7 @@ def _script(data: bytes, room: Path) -> object:
 
 
 def _laid(files: Files, store: _Memory, data: bytes) -> tuple[Entry, ...]:
-    """What a reading made of the tree; every path of it stays within the root when it is laid down (one in eight is)."""
+    """What a reading made of the tree; each path stays within the root when it is laid down, as one in eight is."""
     tree = Tree(tuple(sorted(files, key=lambda e: e.path)))
     for entry in tree.entries:
         within(entry.path)
@@ -166,7 +168,7 @@ def _synthesis(data: bytes, room: Path) -> object:
     else:
         control[place] = data[1:].decode("utf-8", "replace")
     entries = _files(store, texts)
-    package = Package("app", "1", "amd64", "pool/a.deb", 1, "0" * 64, "", "", "")
+    package = Package("app", "1", "amd64", "", "pool/a.deb", 1, "0" * 64, "", "")
     files = Files(store, entries)
     contents = Contents("app", "0" * 64, tuple(entries), control)
     synthesise(files, [(package, contents)], Policy(), Start(), sandbox=None, name="a", suite="trixie")

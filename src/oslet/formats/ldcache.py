@@ -24,7 +24,8 @@ _GENERATOR = b"oslet"
 _LITTLE_ENDIAN = 2
 MAX_ENTRIES = 100_000
 MAX_TEXT = 4096
-"""Entries that are read, and bytes of a name or path: many entries may point to one long text."""
+MAX_TEXTS = 16 << 20
+"""Entries that are read, bytes of a name or path, and of all: many entries may point to one long text."""
 
 
 class Library(NamedTuple):
@@ -73,9 +74,13 @@ def read(data: bytes, *, where: str = "") -> tuple[Library, ...]:
         if count > MAX_ENTRIES:
             raise ValueError(f"{count} entries")
         found = []
+        room = MAX_TEXTS
         for index in range(count):
             flags, key, value, _, _ = _ENTRY.unpack_from(data, _HEADER.size + index * _ENTRY.size)
             found.append(Library(_text(data, key), _text(data, value), flags))
+            room -= len(found[-1].name) + len(found[-1].path)
+            if room < 0:
+                raise ValueError(f"over {MAX_TEXTS} characters of names")
     except (struct.error, ValueError) as error:
         raise IntegrityError(f"a damaged ld.so.cache: {error}", where=where) from None
     return tuple(found)

@@ -54,12 +54,14 @@ class Member(NamedTuple):
 class Limits(NamedTuple):
     """How much of a foreign archive is read before it is refused: counts, and sizes in bytes."""
 
-    members: int = 1_000_000
+    members: int = 500_000
     size: int = 32 << 30
     """The sum of all files' sizes."""
     path: int = 3072
+    names: int = 128 << 20
+    """Characters of all paths and targets together, since whoever reads an archive keeps them."""
     extension: int = 1 << 20
-    """One long name or pax header."""
+    """All long names and pax headers of one member."""
 
 
 class Readable(Protocol):
@@ -79,7 +81,7 @@ def read(stream: Readable, *, where: str, limits: Limits = _USUAL) -> Iterator[t
     """
     source = _Source(stream, where)
     extended: dict[str, bytes] = {}
-    total = count = 0
+    total = count = named = extending = 0
     while True:
         header = source.exactly(BLOCK, "a header") if source.more() else b""
         if not header or not header.strip(b"\0"):
@@ -93,14 +95,18 @@ def read(stream: Readable, *, where: str, limits: Limits = _USUAL) -> Iterator[t
         type_ = fields[7]
         if type_ in b"LKxg":
             size = _number(fields[4], where)
-            if size > limits.extension:
-                raise IntegrityError(f"a tar header of {size} bytes", where=where)
+            extending += size
+            if extending > limits.extension:
+                raise IntegrityError(f"tar headers of {extending} bytes for one member", where=where)
             data = source.exactly(size, "a long header")
             source.skip(-size % BLOCK)
             extended.update(_extension(type_, data, where))
             continue
         member = _member(fields, type_, extended, where, limits)
-        extended = {}
+        extended, extending = {}, 0
+        named += len(member.path) + len(member.target)
+        if named > limits.names:
+            raise IntegrityError(f"the paths are over {limits.names} characters", where=where)
         total += member.size
         if total > limits.size:
             raise IntegrityError(f"the files are over {limits.size} bytes", where=f"{where}: {member.path}")

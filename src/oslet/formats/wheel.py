@@ -38,6 +38,8 @@ class Limits(NamedTuple):
     member: int = 2 << 30
     total: int = 6 << 30
     text: int = 16 << 20
+    small: int = 256 << 10
+    """Bytes of WHEEL and of the entry points, which are parsed into objects many times their size."""
     ratio: int = 200
     slack: int = 64 << 20
     """Bytes that ``ratio`` allows on top, for small wheels of well-packed text."""
@@ -120,12 +122,12 @@ class WheelFile:
         if base64.urlsafe_b64encode(hasher.digest()).decode().rstrip("=") != expected:
             raise self._wrong("isn't what RECORD says", part.member)
 
-    def text(self, name: str) -> str | None:
-        """A text of the .dist-info folder; None when there is none."""
+    def text(self, name: str, limit: int = 0) -> str | None:
+        """A text of the .dist-info folder, of at most ``limit`` bytes if given; None when there is none."""
         member = f"{self.dist_info}/{name}"
         if member not in self._members:
             return None
-        if self._members[member].file_size > self._limits.text:
+        if self._members[member].file_size > (limit or self._limits.text):
             raise self._wrong("is too large", member)
         try:
             return b"".join(self._stream(member)).decode("utf-8")
@@ -138,7 +140,7 @@ class WheelFile:
 
         from installer.utils import parse_entrypoints
 
-        text = self.text("entry_points.txt")
+        text = self.text("entry_points.txt", self._limits.small)
         try:
             found = [Script(name, module, attr) for name, module, attr, _ in parse_entrypoints(text or "")]
         except (configparser.Error, AssertionError, ValueError):
@@ -190,7 +192,7 @@ class WheelFile:
     def _root_scheme(self) -> str:
         from installer.utils import parse_metadata_file
 
-        text = self.text("WHEEL")
+        text = self.text("WHEEL", self._limits.small)
         if text is None:
             raise self._wrong("there is no WHEEL file", self.dist_info)
         message = parse_metadata_file(text)
