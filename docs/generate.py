@@ -9,6 +9,8 @@ import click
 from oslet.cli import build as build_verb
 from oslet.cli import exec as exec_verb
 from oslet.cli import run as run_verb
+from oslet.cli import test as test_verb
+from oslet.cli import trace as trace_verb
 from oslet.cli.verbs import VERBS, oslet
 from oslet.cli.words import Option
 from oslet.codec.reference import reference
@@ -17,6 +19,8 @@ QUICK = {
     "build": (build_verb.USAGE, build_verb.OPTIONS),
     "run": (run_verb.USAGE, run_verb.OPTIONS),
     "exec": (exec_verb.USAGE, exec_verb.OPTIONS),
+    "test": (test_verb.USAGE, test_verb.OPTIONS),
+    "trace": (trace_verb.USAGE, trace_verb.OPTIONS),
 }
 
 

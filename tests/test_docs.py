@@ -14,7 +14,7 @@ import pytest
 
 from .conftest import ROOT, Oslet
 
-PAGES = ["README.md", "docs/words.md", "docs/why.md", "docs/first-image.md"]
+PAGES = ["README.md", *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md") if p.name != "reference.md")]
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

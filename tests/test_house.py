@@ -44,7 +44,16 @@ def test_no_file_is_over_400_lines() -> None:
     assert not long
 
 
-DOCUMENTS = {"json-schema.org", "github.com", "distribution.github.io"}
+DOCUMENTS = {
+    "systemd.io",
+    "json-schema.org",
+    "github.com",
+    "distribution.github.io",
+    "cyclonedx.org",
+    "spdx.github.io",
+    "in-toto.io",
+    "slsa.dev",
+}
 """Where specifications stand; nothing is fetched from there."""
 
 
@@ -56,7 +65,7 @@ def test_no_registry_is_named() -> None:
         f"{path.relative_to(ROOT)}: {host}"
         for path in files
         if path.is_file()
-        for host in address.findall(path.read_text("utf-8", "replace"))
+        for host in address.findall(re.sub(r"(?m)^evidence = .*$", "", path.read_text("utf-8", "replace")))
         if host not in DOCUMENTS and not host.endswith(("example.org", "example.com", ".invalid", ".test"))
     }
     assert not named

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from fuzz.judge import Reader
-from fuzz.readers import binaries, evidence, images, packages, scripts, texts
+from fuzz.readers import binaries, evidence, foreign, images, packages, scripts, texts
 
 READERS: dict[str, Reader] = {
-    reader.name: reader for room in (binaries, packages, images, evidence, texts, scripts) for reader in room.READERS
+    reader.name: reader
+    for room in (binaries, packages, images, foreign, evidence, texts, scripts)
+    for reader in room.READERS
 }

@@ -15,7 +15,7 @@ from oslet.testing.makers import Made, make_tar
 
 def make_elf(
     *, needed: tuple[str, ...] = (), soname: str = "", runpath: str = "", interpreter: str = "", wide: bool = True,
-    order: str = "<",
+    order: str = "<", note: bytes = b"",
 ) -> bytes:  # fmt: skip
     """The smallest file that says these things: a header, program headers, a dynamic table and its strings."""
     strings, tags = b"\0", []
@@ -24,7 +24,7 @@ def make_elf(
             tags.append((tag, len(strings)))
             strings += text.encode() + b"\0"
     head, entry, pair = (64, 56, 16) if wide else (52, 32, 8)
-    count = 2 + bool(interpreter)
+    count = 2 + bool(interpreter) + bool(note)
     at = head + count * entry
     table = at + pair * (len(tags) + 3)
     tags += [(5, table), (10, len(strings)), (0, 0)]
@@ -32,6 +32,8 @@ def make_elf(
     end = table + len(strings)
     segments = [(1, 0, end + len(interpreter) + 1), (2, at, len(dynamic))]
     segments += [(3, end, len(interpreter) + 1)] if interpreter else []
+    body = struct.pack(f"{order}III", 4, len(note), 0x407C0C0A) + b"FDO\0" + note + bytes(-len(note) % 4)
+    segments += [(4, end + len(interpreter) + 1, len(body))] if note else []
     pieces = [b"\x7fELF", bytes([2 if wide else 1, 1 if order == "<" else 2, 1]), bytes(9)]
     if wide:
         pieces.append(struct.pack(f"{order}HHIQQQIHHHHHH", 3, 62, 1, 0, head, 0, 0, head, entry, count, 0, 0, 0))
@@ -41,7 +43,7 @@ def make_elf(
         pieces.append(struct.pack(f"{order}HHIIIIIHHHHHH", 3, 3, 1, 0, head, 0, 0, head, entry, count, 0, 0, 0))
         for kind, offset, size in segments:
             pieces.append(struct.pack(f"{order}IIIIIIII", kind, offset, offset, offset, size, size, 4, 4))
-    return b"".join([*pieces, dynamic, strings, interpreter.encode() + b"\0"])
+    return b"".join([*pieces, dynamic, strings, interpreter.encode() + b"\0", body if note else b""])
 
 
 def _elf_seeds() -> list[bytes]:
@@ -51,6 +53,7 @@ def _elf_seeds() -> list[bytes]:
         make_elf(needed=("libc.so.6",), soname="x", wide=False),
         make_elf(needed=("libc.so.6",), interpreter="/lib/ld.so", wide=False, order=">"),
         make_elf(soname="libbig.so", order=">"),
+        make_elf(needed=("libc.so.6",), note=b'[{"soname": ["libz.so.1"], "priority": "required"}]'),
         make_elf(),
     ]
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from oslet.model.oslet import Template as Template
     from oslet.model.oslet import Text as Text
     from oslet.model.source import Debian as Debian
+    from oslet.model.source import Oci as Oci
     from oslet.workspace import Workspace as Workspace
 
 _ROOMS = {
@@ -46,7 +47,7 @@ _ROOMS = {
     "oslet.errors": "OsletError DeclarationError ResolveError IntegrityError BuildError RunError NetworkError",
     "oslet.model.instance": "Secret",
     "oslet.model.oslet": "Check Http Tcp Template Text SecretFile Rule",
-    "oslet.model.source": "Debian",
+    "oslet.model.source": "Debian Oci",
     "oslet.workspace": "Workspace",
 }
 _PLACES = {name: room for room, names in _ROOMS.items() for name in names.split()}

@@ -15,6 +15,7 @@ from oslet.codec.texts import TextError
 from oslet.errors import DeclarationError, Fault, RunError
 from oslet.model.instance import Arguments, Secret
 from oslet.model.oslet import (
+    Check,
     Content,
     Copy,
     Exec,
@@ -127,6 +128,11 @@ def start_with(start: Start, arguments: Arguments) -> Start:
     return _start(start, lambda text: interpolate(text, arguments))
 
 
+def check_with(check: Check, arguments: Arguments) -> Check:
+    """A check with every text filled."""
+    return _check(check, lambda text: interpolate(text, arguments))
+
+
 def at_build(oslet: Oslet, given: Mapping[str, object], *, where: str = "") -> Oslet:
     """The declaration with its build-time params filled in everywhere and gone from ``params``.
 
@@ -163,12 +169,7 @@ def at_build(oslet: Oslet, given: Mapping[str, object], *, where: str = "") -> O
         files=tuple(File(file.path, content(file.content)) for file in oslet.files),
         params=tuple(param for param in oslet.params if param.at == "start"),
         start=_start(oslet.start, some),
-        checks=tuple(
-            structs.replace(
-                check, run=tuple(map(some, check.run)), exec=tuple(map(some, check.exec)), http=some(check.http)
-            )
-            for check in oslet.checks
-        ),
+        checks=tuple(_check(check, some) for check in oslet.checks),
     )
 
 
@@ -189,6 +190,12 @@ class _Plain(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self.arguments.values)
+
+
+def _check(check: Check, filled: Any) -> Check:
+    return structs.replace(
+        check, run=tuple(map(filled, check.run)), exec=tuple(map(filled, check.exec)), http=filled(check.http)
+    )
 
 
 def _start(start: Start, filled: Any) -> Start:

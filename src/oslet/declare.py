@@ -17,7 +17,7 @@ from oslet.codec.conform import Faults
 from oslet.codec.places import Key, spell
 from oslet.model import oslet as model
 from oslet.model.instance import Arguments, Secret
-from oslet.model.source import Debian
+from oslet.model.source import Debian, Oci
 
 if TYPE_CHECKING:
     from oslet.model.image import Built
@@ -101,7 +101,7 @@ class Oslet:
     checks: ClassVar[Sequence[model.Check]]
     keep: ClassVar[Sequence[str]]
     setuid: ClassVar[Sequence[str]]
-    source: ClassVar[Debian]
+    source: ClassVar[Debian | Oci]
     files: ClassVar[Mapping[str, str | model.Template | model.SecretFile | model.Text]]
     health: ClassVar[model.Health]
     scripts: ClassVar[Mapping[str, str | model.Rule]]
@@ -203,6 +203,8 @@ def folder(cls: type[Oslet]) -> FilePath:
 
 def _written(name: str, value: Any) -> Any:
     """A class attribute as the TOML spelling has it."""
+    if name == "source" and isinstance(value, Oci):
+        return {"oci": value.oci}
     if name == "source" and isinstance(value, Debian):
         plain = Debian()
         return {

@@ -99,6 +99,21 @@ class TestOwnStore:
         done = world("verify", code=4)
         assert objects[0].name.partition(".")[0] in done.stdout and "1 faults" in done.stderr
 
+    def test_size_as_a_table_and_as_a_page(self, world: World) -> None:
+        file = str(world.file)
+        whole = world.json("size", file, "--by", "type")
+        assert whole["size"] == sum(row["size"] for row in whole["rows"]) > 0
+        assert {"program", "configuration"} <= {row["key"] for row in whole["rows"]}
+        assert world("size", "box").stdout.split()[:1] == ["PACKAGE"] and "busybox" in world("size", "box").stdout
+        assert "busybox" not in world("size", "box", "--dropped").stdout
+        assert world("size", "box", "--html", "map.html").stdout == "map.html\n"
+        page = (world.folder / "map.html").read_text()
+        assert '"name":"box"' in page and '"/busybox"' in page
+        assert world.json("size", "box", "--html", "map.html")["html"] == "map.html"
+        assert (world.folder / "map.html").read_text() == page
+        assert "can't write the page" in world("size", "box", "--html", "none/map.html", code=5).stderr
+        assert [p.name for p in world.folder.iterdir() if p.name.startswith(".map")] == []
+
     def test_export_to_a_folder(self, world: World) -> None:
         world("export", str(world.file), "--rootfs", "out")
         assert (world.folder / "out/etc/b.conf").read_text() == "b\n"

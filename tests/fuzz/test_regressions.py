@@ -203,6 +203,8 @@ TOO_MUCH = {
     "a value that a pattern is taken off": (f"{BIG}echo ${{x%%*b*c}}", "too long"),
     "a script that calls itself": ("while true; do /usr/bin/again; done", "too deeply|steps"),
     "here-documents": ("cat <<A " * 20_000, "too long"),
+    "brackets": ("[ " * 100_000 + "(", "grammar"),
+    "a pattern of find": ("find /etc -regex '.*\\(\\(a*\\)*\\)*b'; exit 1", "status 1"),
     "parentheses": ("(" * 3000 + ")" * 3000, "grammar"),
     "a loop that isn't there": ("break 3", "a loop that it isn't in"),
     "a loop around a function": ("f() { continue 9; }\nfor x in 1; do f; done", "a loop that it isn't in"),
@@ -255,11 +257,7 @@ def test_texts_that_took_the_square_of_their_length(case: str) -> None:
 
 
 def test_a_note_that_is_no_utf8_is_passed_over() -> None:
-    note = b'[{"soname": ["lib\xff.so"]}]'
-    body = struct.pack("<III", 4, len(note), 0x407C0C0A) + b"FDO\0" + note + bytes(-len(note) % 4)
-    at = 64 + 56
-    head = b"\x7fELF\2\1\1" + bytes(9)
-    head += struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
-    found = elf.read(io.BytesIO(head + struct.pack("<IIQQQQQQ", 4, 4, at, at, at, len(body), len(body), 4) + body))
-    assert found is not None
-    assert found.dlopen == ()
+    for name, wanted in ((b"lib.so", ("lib.so",)), (b"lib\xff.so", ())):
+        found = elf.read(io.BytesIO(make_elf(note=b'[{"soname": ["%s"]}]' % name)))
+        assert found is not None
+        assert found.dlopen == wanted

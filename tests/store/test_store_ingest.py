@@ -39,7 +39,7 @@ def test_what_a_package_holds(tmp_path: Path) -> None:
         Entry("/var/lib", "dir", 0o755, origin="hello"),
         Entry("/var/lib/hello", "dir", 0o2750, 33, 34, origin="hello"),
     )
-    assert sorted(contents.control) == ["control", "postinst"]
+    assert sorted(contents.control) == ["control", "md5sums", "postinst"]
     root = store.lay_down(Tree(contents.entries))
     assert (root / "usr/bin/hey").samefile(root / "usr/bin/h")
 

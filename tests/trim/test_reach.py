@@ -217,3 +217,19 @@ def test_a_feature_that_is_none_or_of_another_type_is_refused(name: str) -> None
         check([(name, "yes")], "web.toml")
     assert str(error.value).startswith(f"web.toml: features.{name}: ")
     assert "postgres.jit" in error.value.hint or "sqlite3" in error.value.hint
+
+
+def test_libtools_descriptions_of_plugins_stay_and_those_for_linking_go() -> None:
+    """ImageMagick opens its coders by lt_dlopen(3), which reads the .la file beside each."""
+    plugin = f"{LIB}/magick/coders/png.la"
+    world = World(
+        magick={"/usr/bin/magick": elf("libm.so")},
+        lib={f"{LIB}/libm.so": elf(), plugin: Evidence(), f"{LIB}/libm.la": Evidence()},
+    )
+    tree = world.cut("magick", command=["magick"])
+    assert plugin in files(tree) and f"{LIB}/libm.la" not in files(tree)
+
+
+def test_a_shells_command_in_the_declaration_names_programs() -> None:
+    world = World(dash={"/usr/bin/sh": elf()}, gpg={"/usr/bin/gpg": elf(), "/usr/bin/gpgv": elf()})
+    assert files(world.cut("dash", command=["sh", "-c", "echo x | gpg -s && exit"])) == {"/usr/bin/sh", "/usr/bin/gpg"}

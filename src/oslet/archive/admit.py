@@ -37,7 +37,7 @@ def admit(pulled: Pulled, store: Store, *, where: str) -> tuple[str, Image]:
         raise IntegrityError(
             "not an image that oslet made",
             where=where,
-            hint="foreign images as a source come with a later version",
+            hint="`oslet slim` takes images that others made",
         )
     image = decode(contract.encode(), Image, where=f"{where}: label {oci.CONTRACT_LABEL}")
     if not pulled.config.record:

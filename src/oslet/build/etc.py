@@ -5,12 +5,12 @@ from __future__ import annotations
 from oslet.build.files import Files
 
 ORIGIN = "made:layout"
-_FOLDERS = (
+FOLDERS = (
     ("/dev", 0o755), ("/etc", 0o755), ("/home", 0o755), ("/proc", 0o555), ("/root", 0o700),
     ("/run", 0o755), ("/run/lock", 0o1777), ("/sys", 0o555), ("/tmp", 0o1777), ("/usr/local", 0o755), ("/var", 0o755),
     ("/var/cache", 0o755), ("/var/lib", 0o755), ("/var/log", 0o755), ("/var/tmp", 0o1777),
 )  # fmt: skip
-_LINKS = (("/var/run", "/run"), ("/var/lock", "/run/lock"))
+LINKS = (("/var/run", "/run"), ("/var/lock", "/run/lock"))
 _NSSWITCH = """# Accounts come from files; names from /etc/hosts and then the resolver (glibc has both built in).
 passwd:         files
 group:          files
@@ -29,18 +29,18 @@ _RELEASES = {"bullseye": "11", "bookworm": "12", "trixie": "13", "forky": "14"}
 
 def layout(files: Files) -> None:
     """Make the folders that programs expect, with their modes, and the two links into /run."""
-    for path, target in _LINKS:
+    for path, target in LINKS:
         entry = files.get(path)
         if entry is not None and entry.kind == "dir":
             for name in files.names(path):  # a package that ships /var/run/x means /run/x
                 _move(files, f"{path}/{name}", f"{target}/{name}")
             files.remove(path, f"{path} is a link to {target}")
-    for path, mode in _FOLDERS:
+    for path, mode in FOLDERS:
         if files.get(path) is None:
             files.mkdir(path, mode=mode, origin=ORIGIN, reason="every program may expect it (FHS 3.0)")
         elif mode != 0o755:
             files.own(path, mode=mode)
-    for path, target in _LINKS:
+    for path, target in LINKS:
         files.link(path, target, origin=ORIGIN, reason=f"older programs say {path} for {target} (FHS 3.0)")
 
 

@@ -187,6 +187,10 @@ class Files:
             if not entry.origin.startswith("made:"):
                 self._dropped.append(replace(entry, reason=reason, by=""))
 
+    def omit(self, entry: Entry) -> None:
+        """Remember ``entry``, which never stood here, as left out for its reason."""
+        self._dropped.append(entry)
+
     def tree(self) -> Tree:
         """The tree as a value: sorted by path, every parent there, what was left out included."""
         dropped = {d.path: d for d in self._dropped if d.path not in self._entries}

@@ -11,11 +11,13 @@ from msgspec import Struct
 
 from oslet.bind import is_rendered
 from oslet.build.bytecode import compile_bytecode
+from oslet.build.effects import agree, apply
 from oslet.build.evidence import Reader
 from oslet.build.files import Files
 from oslet.build.ldconfig import linker_cache, linker_folders
 from oslet.build.place import Placement, place
 from oslet.build.sandbox import Sandbox
+from oslet.build.supply.status import Note, notes, record
 from oslet.build.users import user_ids
 from oslet.codec import canonical, decode, digest
 from oslet.model.image import Built, Image
@@ -35,12 +37,14 @@ Fetched: TypeAlias = Callable[[], Sequence[Contents]]
 
 class Base(Struct, frozen=True):
     """The whole tree of the packages alone, which a change of the application's own files leaves as it was: its digest;
-    the digest of the tree before byte code, which is on disk for the Python in it to run from; the packages' relations.
+    the digest of the tree before byte code, which is on disk for the Python in it to run from; the packages' relations,
+    and what scanners are told of them.
     """
 
     tree: str
     bare: str
     relations: dict[str, tuple[str, ...]]
+    notes: tuple[Note, ...]
 
 
 def build(
@@ -53,15 +57,20 @@ def build(
     sandbox: Sandbox,
     *,
     edition: str = "",
+    accept: Callable[[Tree], None] = lambda tree: None,
 ) -> Built:
-    """Build ``plan``. ``edition`` distinguishes oslet's own code, so that a changed one doesn't answer from memory."""
+    """Build ``plan``. ``edition`` distinguishes oslet's own code, so that a changed one doesn't answer from memory;
+    ``accept`` may refuse the tree, with an error, before it is sealed."""
     base = _base(lock, plan, contents, store, sandbox, edition)
     whole = store.load(base.tree, Tree)
     files = Files(store, whole.entries, whole.dropped)
     place(files, placements, store)
     linker_cache(files)
     _compile(files, lock, store, sandbox, lambda: store.laid_down(base.bare) or store.lay_down(whole))
-    return seal(oslet, lock, plan, reached(files, base, oslet, lock, store, edition), store)
+    some = reached(files, base, oslet, lock, store, edition)
+    record(some, base.notes)
+    accept(some.tree())
+    return seal(oslet, lock, plan, some, store)
 
 
 def _base(lock: Lock, plan: Plan, contents: Fetched, store: Store, sandbox: Sandbox, edition: str) -> Base:
@@ -69,19 +78,24 @@ def _base(lock: Lock, plan: Plan, contents: Fetched, store: Store, sandbox: Sand
     if known := store.recall("base", key):
         return decode(known, Base)
     from oslet.build.debian import synthesise
+    from oslet.build.foreign.tree import lay, settle
     from oslet.build.merge import merge
     from oslet.trim import trim
 
     packages = contents()
-    some = trim(merge(packages, lock), lock, plan.policy)
+    some = trim(lay(packages) if lock.image else merge(packages, lock), lock, plan.policy)
     files = Files(store, some.entries, some.dropped)
-    by_name = {c.origin: c for c in packages}
-    pairs = [(p, by_name[p.name]) for p in lock.packages]
-    synthesise(files, pairs, plan.policy, plan.start, sandbox=sandbox, name=plan.name, suite=plan.suite)
+    if lock.image:
+        settle(files, packages, plan.policy)
+    else:
+        by_name = {c.origin: c for c in packages}
+        pairs = [(p, by_name[p.name]) for p in lock.packages]
+        synthesise(files, pairs, plan.policy, plan.start, sandbox=sandbox, name=plan.name, suite=plan.suite)
+    apply(files, plan.policy, sandbox)
     linker_cache(files)
     before = files.tree()
     _compile(files, lock, store, sandbox, lambda: store.lay_down(before))
-    base = Base(store.save(files.tree()), digest(before), relations(packages))
+    base = Base(store.save(files.tree()), digest(before), relations(packages), notes(packages))
     store.remember("base", key, canonical(base))
     return base
 
@@ -104,6 +118,8 @@ def reached(files: Files, base: Base, oslet: Oslet, lock: Lock, store: Store, ed
     nothing new is cut as before.
     """
     digests = {p.name: p.sha256 for p in lock.packages} | {f"wheel:{w.name}": w.sha256 for w in lock.wheels}
+    if lock.image:
+        digests |= {"image": lock.image.manifest.removeprefix("sha256:")}
     read = Reader(store, digests, edition)
     asked = Asked(
         oslet.start,
@@ -121,12 +137,14 @@ def reached(files: Files, base: Base, oslet: Oslet, lock: Lock, store: Store, ed
         kept = [
             msgspec.structs.replace(now[e.path], reason=e.reason, by=e.by) for e in remembered.entries if e.path in now
         ]
-        return Files(store, kept, remembered.dropped)
-    some = cut(tree, given)
-    read.remember()
+        some = Tree(tuple(kept), remembered.dropped)
+    else:
+        some = cut(tree, given)
+        read.remember()
+        store.remember("cut", key, store.save(some).encode())
     found = Files(store, some.entries, some.dropped)
+    agree(found)
     linker_cache(found)
-    store.remember("cut", key, store.save(found.tree()).encode())
     return found
 
 

@@ -171,7 +171,7 @@ def _group(origin: str) -> str:
 def _order(group: str) -> tuple[int, str]:
     if group == "made":
         return 2, ""
-    if group == "files":
+    if group in ("files", "image"):
         return 3, ""
     return (1 if group.startswith("wheel:") else 0), group
 
@@ -182,7 +182,8 @@ def _merge(groups: dict[str, list[Entry]], most: int) -> None:
     if extra <= 0:
         return
     movable = sorted(
-        (name for name in groups if name not in ("made", "files")), key=lambda n: (sum(e.size for e in groups[n]), n)
+        (name for name in groups if name not in ("made", "files", "image")),
+        key=lambda n: (sum(e.size for e in groups[n]), n),
     )
     merged = [entry for name in movable[: extra + 1] for entry in groups.pop(name)]
     groups["and others"] = sorted(merged, key=lambda entry: entry.path)

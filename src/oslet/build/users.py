@@ -73,7 +73,13 @@ def _write(files: Files, path: str, text: str, reasons: list[str]) -> None:
 
 
 def user_ids(files: Files, name: str) -> tuple[int, int]:
-    """uid and primary gid of ``name`` (or a uid) in the tree's own /etc/passwd. Raises BuildError when unknown."""
+    """uid and primary gid of ``name`` (or a uid) in the tree's own /etc/passwd; of ``user:group`` that group's instead.
+
+    Raises BuildError when unknown.
+    """
+    if ":" in name:
+        user, _, group = name.partition(":")
+        return user_ids(files, user)[0], _group_id(files, group)
     for line in files.text("/etc/passwd").splitlines() if files.is_file("/etc/passwd") else ():
         cells = line.split(":")
         if len(cells) >= 4 and name in (cells[0], cells[2]):
@@ -83,3 +89,13 @@ def user_ids(files: Files, name: str) -> tuple[int, int]:
     if name == "root":
         return 0, 0
     raise BuildError(f"no user {name} in the image", where="start.user")
+
+
+def _group_id(files: Files, name: str) -> int:
+    for line in files.text("/etc/group").splitlines() if files.is_file("/etc/group") else ():
+        cells = line.split(":")
+        if len(cells) >= 3 and name in (cells[0], cells[2]):
+            return int(cells[2])
+    if name.isdigit():
+        return int(name)
+    raise BuildError(f"no group {name} in the image", where="start.user")

@@ -33,7 +33,7 @@ def command(file: Path, upgrade: bool, only_check: bool, arch: str | None, as_js
         plan.check(declared.oslet, before, where=declared.lock_file.name)
         return
     fresh = before is not None and before.wants == plan.wants_digest(
-        declared.oslet.wants, declared.oslet.source.suite, arch or before.arch
+        declared.oslet.wants, declared.oslet.source, arch or before.arch
     )
     if fresh and before and not upgrade:
         lock = before

@@ -22,3 +22,4 @@ def command(instance: str, follow: bool, tail: int | None) -> None:
         for line in logs(workspace.places.state, instance, follow=follow, tail=tail):
             streams[line.stream].write(line.text)
             streams[line.stream].flush()
+        options.tell_missing(workspace, instance)

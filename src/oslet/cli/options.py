@@ -40,11 +40,20 @@ instances = click.argument("instances", nargs=-1, required=True, shell_complete=
 @contextmanager
 def workspace() -> Iterator[Workspace]:
     """The user's workspace, its progress shown on stderr."""
-    from oslet.cli.render import progress
+    from oslet.cli.render import progress, talk
     from oslet.workspace import Workspace
 
     with progress() as listen:
-        yield Workspace(progress=listen)
+        yield Workspace(progress=listen, notice=talk)
+
+
+def tell_missing(workspace: Workspace, instance: str) -> None:
+    """Say which dropped paths an instance that ended in an error complained of."""
+    from oslet.cli.render import talk
+    from oslet.workspace.watching import post_mortem
+
+    for lost in post_mortem(workspace, instance):
+        talk(f"oslet: {lost}")
 
 
 def pairs(given: tuple[str, ...]) -> dict[str, str]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from oslet.cli.words import Option, Read, pair, read, secret_values, usage
-from oslet.errors import DeclarationError
+from oslet.cli.words import Option, pair, read, secret_values, usage
+from oslet.errors import DeclarationError, RunError
 
 if TYPE_CHECKING:
     from oslet.model.image import Built
     from oslet.model.instance import Arguments
-    from oslet.model.param import ItemKind
-    from oslet.run import Wish
+    from oslet.model.param import ItemKind, Param
+    from oslet.run import Ending, Sealed, Tools, Wish
     from oslet.workspace import Workspace
 
 OPTIONS = (
@@ -30,6 +30,7 @@ OPTIONS = (
     Option("network", "", "private|host|none", "which network (default: the declaration's)"),
     Option("tty", "t", "", "give it a terminal"),
     Option("interactive", "i", "", "keep standard input (in the foreground it always is)"),
+    Option("audit", "", "", "run it with nothing left out, and say which of the dropped paths were asked for"),
     Option("rm", "", "", "leave nothing when it ends (in the foreground it never does)"),
     Option("json", "", "", "with -d: print the instance as JSON"),
     Option("help", "h", "", "this help; after TARGET, the image's params too"),
@@ -48,28 +49,72 @@ def quick(words: Sequence[str]) -> int:
     from oslet.workspace import Workspace
 
     with progress() as listen:
-        workspace = Workspace(progress=listen)
+        workspace = Workspace(progress=listen, notice=talk)
         built = workspace.image(target)
         found = read(after, OPTIONS, built.image.params)
         if "help" in found.options:
             return usage(USAGE, "", OPTIONS, built.image.params, asked=True)
         options = {n: before.options.get(n, []) + found.options.get(n, []) for n in (*before.options, *found.options)}
-        arguments = _arguments(built, found)
-        wish = _wish(options, found.rest)
-        sealed, tools = workspace.sealed(built), workspace.tools_for(built, wish)
+        arguments = bound(built.image.params, found.given)
+        wish = wished(options, found.rest)
+        bare = _untrimmed(workspace, built) if wish.watched else None
+        sealed, tools = bare or workspace.sealed(built), workspace.tools_for(built, wish)
     if "detach" in options:
-        return _detached(workspace, built, arguments, wish, options)
+        return _detached(workspace, built, arguments, wish, options, bare)
+    return _attached(workspace, built, sealed, arguments, wish, tools)
+
+
+def _untrimmed(workspace: Workspace, built: Built) -> Sealed:
+    from oslet.workspace.watching import untrimmed
+
+    return untrimmed(workspace, built)
+
+
+def _attached(
+    workspace: Workspace, built: Built, sealed: Sealed, arguments: Arguments, wish: Wish, tools: Tools
+) -> int:
+    from oslet.cli.render import talk
     from oslet.run import run
 
-    return run(sealed, arguments, wish, tools, workspace.places, notice=talk)
+    def ending(end: Ending) -> None:
+        if wish.watched:
+            _tell_audit(workspace, built, end)
+        elif end.code:
+            from oslet.trim.missing import missing
+
+            for lost in missing(end.said, sealed.tree) if end.said else ():
+                talk(f"oslet: {lost}")
+
+    try:
+        return run(sealed, arguments, wish, tools, workspace.places, notice=talk, ending=ending)
+    except RunError as error:
+        from oslet.workspace.watching import explained
+
+        raise explained(error, sealed.tree) from None
+
+
+def _tell_audit(workspace: Workspace, built: Built, end: Ending) -> None:
+    from oslet.cli.audit import lines
+    from oslet.cli.render import talk
+    from oslet.trim.used import findings
+
+    if end.watched is None or not end.watched.ended:
+        talk("oslet: the audit ended before the instance did, so what follows is not all")
+    for line in lines(findings(end.watched, workspace.tree(built.image)) if end.watched else ()):
+        talk(line)
 
 
 def _detached(
-    workspace: Workspace, built: Built, arguments: Arguments, wish: Wish, options: dict[str, list[str]]
+    workspace: Workspace,
+    built: Built,
+    arguments: Arguments,
+    wish: Wish,
+    options: dict[str, list[str]],
+    bare: Sealed | None,
 ) -> int:
     from oslet.cli.render import talk
 
-    running = workspace.start(built, arguments, wish, notice=talk)
+    running = workspace.start(built, arguments, wish, notice=talk, sealed=bare)
     if "wait" in options:
         running.ready()
     if "json" in options:
@@ -81,14 +126,16 @@ def _detached(
     return 0
 
 
-def _arguments(built: Built, found: Read) -> Arguments:
+def bound(params: Sequence[Param], given: Mapping[str, str]) -> Arguments:
+    """The values of an image's params, as given on a command line."""
     from oslet.bind import bind
 
-    params = [p for p in built.image.params if p.at == "start"]
-    return bind(params, secret_values(found.given, params, os.environ), where="--")
+    params = [p for p in params if p.at == "start"]
+    return bind(params, secret_values(given, params, os.environ), where="--")
 
 
-def _wish(options: dict[str, list[str]], command: Sequence[str]) -> Wish:
+def wished(options: dict[str, list[str]], command: Sequence[str]) -> Wish:
+    """What own options say of a start."""
     from oslet.codec.kinds import KindError, parse
     from oslet.model.param import FloatKind, IntKind, SizeKind
     from oslet.run import Limits, Wish
@@ -117,4 +164,5 @@ def _wish(options: dict[str, list[str]], command: Sequence[str]) -> Wish:
         command=tuple(command),
         tty="tty" in options and sys.stdin.isatty(),
         remove="rm" in options,
+        watched="audit" in options,
     )

@@ -19,13 +19,18 @@ def command(file: Path, folder: Path, as_json: bool) -> None:
     A later build takes them from there with `mirror = "FOLDER"` under [source], or OSLET_MIRROR=FOLDER.
     """
     from oslet.cli import render
+    from oslet.errors import DeclarationError
+    from oslet.model.source import Oci
     from oslet.workspace import Declared
     from oslet.workspace.resolving import vendor
 
     with options.workspace() as workspace:
         declared = Declared.read(file)
+        source = declared.oslet.source
+        if isinstance(source, Oci):
+            raise DeclarationError("an image has no packages to vendor", where=source.oci, hint="keep the image itself")
         lock = workspace.locked(declared)
-        vendor(lock, declared.oslet.source, workspace.store, folder, workspace.progress)
+        vendor(lock, source, workspace.store, folder, workspace.progress)
     if as_json:
         render.as_json(
             {"folder": str(folder), "packages": len(lock.packages), "wheels": len(lock.wheels), "size": lock.size}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import click
 
 from oslet.cli import options
+from oslet.errors import RunError
 
 
 @click.command("wait")
@@ -17,4 +20,8 @@ def command(instances: tuple[str, ...], timeout: float | None) -> None:
 
     with options.workspace() as workspace:
         for instance in instances:
-            render.data(str(wait(workspace.places.state, instance, timeout)))
+            code = wait(workspace.places.state, instance, timeout)
+            render.data(str(code))
+            if code:
+                with suppress(RunError):  # one that was to leave nothing has left nothing
+                    options.tell_missing(workspace, instance)

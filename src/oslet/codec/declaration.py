@@ -9,12 +9,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from oslet.codec import content, cutting, parts, starting
 from oslet.codec.conform import Faults, Place, conform
 from oslet.codec.places import Key, line_of, locate, spell
 from oslet.codec.shape import Declaration
 from oslet.errors import DeclarationError
 from oslet.model.oslet import Oslet, Policy, Start, Wants
+from oslet.model.source import Oci
 
 MAX_DECLARATION = 1 << 20
 
@@ -86,7 +89,13 @@ def lower(table: dict[str, Any], folder: Path, place: Place) -> Oslet:
         checks=cutting.checks(table, texts),
     )
     faults.raise_any(place)
-    return value
+    return _unsaid(value, table) if isinstance(value.source, Oci) else value
+
+
+def _unsaid(value: Oslet, table: dict[str, Any]) -> Oslet:
+    """The value with nothing where the declaration says nothing: the image that it starts from says it then."""
+    nothing = {name: "" for name in ("workdir", "user", "stop_signal") if name not in table}
+    return replace(value, start=replace(value.start, **nothing))
 
 
 def _shown(path: Path) -> str:

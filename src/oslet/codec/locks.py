@@ -11,10 +11,11 @@ from oslet.codec.declaration import parse_toml
 from oslet.codec.nearest import suggestion
 from oslet.codec.places import Key, line_of, locate, spell
 from oslet.errors import DeclarationError
-from oslet.model.lock import Lock, Package, Wheel
+from oslet.model.lock import Foreign, Lock, Package, Wheel
 
 FORMAT = 1
 MAX_ENTRIES = 50_000
+MAX_LAYERS = 512
 
 _HEADER = """\
 # What `oslet lock` resolved; keep it beside the declaration and under version control.
@@ -22,6 +23,7 @@ _HEADER = """\
 """
 _LINE = re.compile(r'([a-z0-9]+) = (?:"([^"\\\x00-\x1f\x7f]*)"|(\d{1,18}))')
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _HINT = "take the lock from version control, or write it anew with `oslet lock`"
 
 
@@ -33,6 +35,8 @@ def write_lock(lock: Lock) -> str:
     if lock.python:
         head["python"] = lock.python
     blocks = [tomli_w.dumps(head)]
+    if lock.image is not None:
+        blocks.append(_image(lock.image))
     for table, entries in (("package", lock.packages), ("wheel", lock.wheels)):
         blocks += [f"[[{table}]]\n{tomli_w.dumps(_facts(entry))}" for entry in entries]
     return _HEADER + "\n".join(blocks)
@@ -41,6 +45,14 @@ def write_lock(lock: Lock) -> str:
 def _facts(entry: Package | Wheel) -> dict[str, Any]:
     """An entry's fields, without those that are empty: they would say nothing on every other line."""
     return {name: value for name, value in msgspec.structs.asdict(entry).items() if value != ""}
+
+
+def _image(image: Foreign) -> str:
+    import tomli_w
+
+    facts = msgspec.to_builtins(image)
+    facts["start"] = {name: value for name, value in facts["start"].items() if value is not None}
+    return tomli_w.dumps({"image": facts})
 
 
 def read_lock(text: str, where: str) -> Lock:
@@ -61,11 +73,23 @@ def read_lock(text: str, where: str) -> Lock:
         lock = msgspec.convert(table, Lock)
     except msgspec.ValidationError as error:
         raise _error(text, where, (), str(error)) from None
+    if lock.image is not None:
+        _check_image(lock.image, text, where)
     return msgspec.structs.replace(
         lock,
         packages=tuple(_entry(each, Package, ("package", i), text, where) for i, each in enumerate(packages)),
         wheels=tuple(_entry(each, Wheel, ("wheel", i), text, where) for i, each in enumerate(wheels)),
     )
+
+
+def _check_image(image: Foreign, text: str, where: str) -> None:
+    if len(image.layers) > MAX_LAYERS:
+        raise _error(text, where, ("image", "layers"), f"are over {MAX_LAYERS}")
+    for digest in (image.manifest, *(layer.digest for layer in image.layers)):
+        if not _DIGEST.fullmatch(digest):
+            raise _error(text, where, ("image",), f"{digest[:80]!r} isn't a digest")
+    if any(layer.size < 0 for layer in image.layers):
+        raise _error(text, where, ("image", "layers"), "a size is less than 0")
 
 
 def _entry(facts: Any, shape: type[Any], key: Key, text: str, where: str) -> Any:

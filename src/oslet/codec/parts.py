@@ -16,7 +16,7 @@ from oslet.codec.nearest import nearest, suggestion
 from oslet.codec.places import Key
 from oslet.codec.shape import KINDS, PARAMS
 from oslet.model.param import DurationKind, EnumKind, Kind, Param, SecretKind, SizeKind
-from oslet.model.source import Debian
+from oslet.model.source import Debian, Oci, Source
 
 PACKAGE = r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9]+)?"
 """Debian Policy 5.6.1, with an architecture as apt writes it."""
@@ -209,7 +209,9 @@ def wheels(table: dict[str, Any], texts: Texts) -> tuple[str, ...]:
     return tuple(wheel for _, wheel in written)
 
 
-def source(table: dict[str, Any], folder: Path, faults: Faults) -> Debian:
+def source(table: dict[str, Any], folder: Path, faults: Faults) -> Source:
+    if "oci" in table:
+        return _oci(table, folder, faults)
     for name, pattern, example in (
         ("suite", r"[a-z][a-z0-9.-]*(/[a-z0-9-]+)*", '"trixie"'),
         ("pockets", r"([a-z][a-z0-9.-]*:)?[a-z][a-z0-9.-]*", '"updates" or "security:security"'),
@@ -226,6 +228,23 @@ def source(table: dict[str, Any], folder: Path, faults: Faults) -> Debian:
     if "keyring" in given:
         given["keyring"] = beside(given["keyring"], folder, ("source", "keyring"), faults)
     return Debian(**given)
+
+
+def _oci(table: dict[str, Any], folder: Path, faults: Faults) -> Oci:
+    """An existing image: no other key of the source goes with it; one on disk must be there."""
+    key: Key = ("source", "oci")
+    for name in table:
+        if name != "oci":
+            faults.add(("source", name), "is a Debian suite's; the source is an image", f"leave {name} out, or oci")
+    found = Oci(table["oci"])
+    if not found.oci.strip():
+        faults.add(key, "names no image", 'write "HOST/NAME:TAG", or the path of an OCI layout or docker archive')
+    elif (local := found.path) is not None:
+        if "@" not in local[0] or (folder.absolute() / local[0]).exists():
+            beside(local[0], folder, key, faults)
+        else:
+            faults.add(key, f"{told(found.oci)} names no registry", 'write it as "HOST/NAME@sha256:…"')
+    return found
 
 
 def beside(path: str, folder: Path, key: Key, faults: Faults) -> str:

@@ -24,8 +24,13 @@ class _Table(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class SourceTable(_Table):
-    """Where the Debian packages come from."""
+    """Where the files come from: a Debian suite, or an existing image."""
 
+    oci: Annotated[
+        str | Maybe,
+        Meta(description="instead of Debian, an existing image: HOST/NAME:TAG, HOST/NAME@sha256:…, or the path of an "
+             "OCI layout or of what `docker save` wrote; packages and wheels then name what it has"),
+    ] = UNSET  # fmt: skip
     suite: Annotated[str | Maybe, Meta(description="the suite's code name; the current Debian stable when absent")] = (
         UNSET
     )
@@ -211,7 +216,7 @@ class Declaration(_Table):
     ] = UNSET
     keep: Annotated[Texts | Maybe, Meta(description="paths (with * and **) that stay whatever trim says")] = UNSET
     setuid: Annotated[Texts | Maybe, Meta(description="programs that keep their setuid or setgid bit")] = UNSET
-    source: Annotated[SourceTable | Maybe, Meta(description="where the Debian packages come from")] = UNSET
+    source: Annotated[SourceTable | Maybe, Meta(description="where the files come from")] = UNSET
     files: Annotated[
         dict[str, str | FileTable] | Maybe,
         Meta(description="path in the instance → a file or folder beside the declaration, or a table"),

@@ -16,7 +16,7 @@ def paragraph(text: str, *, where: str = "") -> dict[str, str]:
 
     Raises IntegrityError at ``where`` when a line is neither a field nor a continuation, or a field comes twice.
     """
-    fields: dict[str, str] = {}
+    fields: dict[str, list[str]] = {}
     name = ""
     for line in text.splitlines():
         if not line.strip() or line.startswith("#"):
@@ -24,7 +24,7 @@ def paragraph(text: str, *, where: str = "") -> dict[str, str]:
         if line[0] in " \t":
             if not name:
                 raise IntegrityError("a continuation line comes before any field", where=where)
-            fields[name] += "\n" + line
+            fields[name].append(line)
             continue
         key, colon, value = line.partition(":")
         name = key.strip().lower()
@@ -32,8 +32,8 @@ def paragraph(text: str, *, where: str = "") -> dict[str, str]:
             raise IntegrityError(f"{line[:60]!r} is no field", where=where)
         if name in fields:
             raise IntegrityError(f"the field {key.strip()!r} comes twice", where=where)
-        fields[name] = value.strip()
-    return fields
+        fields[name] = [value.strip()]
+    return {name: "\n".join(lines) for name, lines in fields.items()}
 
 
 def paragraphs(text: str, *, where: str = "") -> Iterator[dict[str, str]]:

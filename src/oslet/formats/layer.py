@@ -19,6 +19,8 @@ Compression: TypeAlias = Literal["gzip", "zstd", "none"]
 
 _GZIP_LEVEL = 2
 _ZSTD_LEVEL = 3
+_FREE = 256 << 20
+_RATIO = 250
 
 
 class Digests(NamedTuple):
@@ -27,6 +29,19 @@ class Digests(NamedTuple):
     blob: str
     size: int
     diff: str
+
+
+def sniff(start: bytes) -> Compression:
+    """How what begins with these four bytes is compressed (RFC 1952, RFC 8878)."""
+    if start[:2] == b"\x1f\x8b":
+        return "gzip"
+    return "zstd" if start == b"\x28\xb5\x2f\xfd" else "none"
+
+
+def most(size: int) -> int:
+    """Bytes that a foreign blob of ``size`` bytes may unpack to: a real layer shrinks to a tenth, seldom to a fiftieth;
+    gzip can make a thousandth of zeros, and zstd less."""
+    return _FREE + _RATIO * size
 
 
 def version(compression: Compression) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct, field
@@ -91,6 +91,12 @@ class Empty(Struct, frozen=True):
     """The ``{}`` that stands for "present" in the config's maps."""
 
 
+class Healthcheck(Struct, frozen=True, omit_defaults=True, rename="pascal"):
+    """Docker's extension: ``CMD`` and words, or ``CMD-SHELL`` and a line; ``NONE`` for no check."""
+
+    test: list[str] = []
+
+
 class Execution(Struct, frozen=True, omit_defaults=True, rename="pascal"):
     """The ``config`` of a config: how a container is started. ``StopSignal`` and the rest as docker reads them."""
 
@@ -103,6 +109,7 @@ class Execution(Struct, frozen=True, omit_defaults=True, rename="pascal"):
     working_dir: str = ""
     labels: dict[str, str] = {}
     stop_signal: str = ""
+    healthcheck: Healthcheck | None = None
 
 
 class RootFS(Struct, frozen=True):
@@ -153,7 +160,17 @@ def read_document(data: bytes, shape: type[T], *, where: str) -> T:
     """A foreign document of at most ``MAX_DOCUMENT`` bytes; IntegrityError if it is larger or is none."""
     if len(data) > MAX_DOCUMENT:
         raise IntegrityError(f"larger than the {MAX_DOCUMENT} bytes a manifest or config may have", where=where)
-    return decode(data, shape, where=where)
+    try:
+        return msgspec.convert(_without_nulls(decode(data, dict, where=where)), shape)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise IntegrityError(f"not a {shape.__name__}: {error}", where=where) from None
+
+
+def _without_nulls(value: Any) -> Any:
+    """Go's writers say null for what they leave unset."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(each) for name, each in value.items() if each is not None}
+    return [_without_nulls(each) for each in value] if isinstance(value, list) else value
 
 
 def read_manifest(data: bytes, *, where: str) -> Manifest:

@@ -1,7 +1,8 @@
 """Reading foreign tar archives within bounds, and writing deterministic ones.
 
 Formats: POSIX ustar and pax (pax(1), "ustar Interchange Format" and "pax Header Block"), and the GNU long names
-(``L`` and ``K``) that Debian's packages hold. Sparse files, devices and FIFOs are refused: no image needs them.
+(``L`` and ``K``) that Debian's packages hold. Sparse files are refused, and so are devices and FIFOs, unless they
+are to be passed over: an instance has its own /dev.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _KINDS: dict[bytes, MemberKind] = {
     b"2": "link",
     b"5": "dir",
 }
+_SPECIAL = (b"3", b"4", b"6")
 _REFUSED = {b"3": "a character device", b"4": "a block device", b"6": "a FIFO", b"S": "a sparse file"}
 _XATTR = "SCHILY.xattr."
 _MAX_OCTAL = 0o77777777777
@@ -73,11 +75,13 @@ class Readable(Protocol):
 _USUAL = Limits()
 
 
-def read(stream: Readable, *, where: str, limits: Limits = _USUAL) -> Iterator[tuple[Member, Iterator[bytes]]]:
+def read(
+    stream: Readable, *, where: str, limits: Limits = _USUAL, pass_special: bool = False
+) -> Iterator[tuple[Member, Iterator[bytes]]]:
     """The members of a tar with each one's content in chunks; content not taken is skipped.
 
     Raises IntegrityError, located at ``where`` and the member, for whatever is not a whole, plain, bounded archive:
-    bad checksums, truncation, paths that escape or hold control characters, devices.
+    bad checksums, truncation, paths that escape or hold control characters, devices (``pass_special`` skips them).
     """
     source = _Source(stream, where)
     extended: dict[str, bytes] = {}
@@ -101,6 +105,9 @@ def read(stream: Readable, *, where: str, limits: Limits = _USUAL) -> Iterator[t
             data = source.exactly(size, "a long header")
             source.skip(-size % BLOCK)
             extended.update(_extension(type_, data, where))
+            continue
+        if pass_special and type_ in _SPECIAL:
+            extended = {}
             continue
         member = _member(fields, type_, extended, where, limits)
         extended, extending = {}, 0

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from oslet.model.param import Param
-from oslet.model.source import Debian
+from oslet.model.source import Debian, Source
 
 
 class Copy(Struct, frozen=True, tag="copy", forbid_unknown_fields=True):
@@ -151,7 +151,7 @@ class Oslet(Struct, frozen=True):
 
     name: str
     wants: Wants = Wants()
-    source: Debian = Debian()
+    source: Source = Debian()
     files: tuple[File, ...] = ()
     params: tuple[Param, ...] = ()
     start: Start = Start()

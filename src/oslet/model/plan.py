@@ -28,6 +28,12 @@ class Install(Struct, frozen=True, tag="install"):
     python: str
 
 
+class Take(Struct, frozen=True, tag="take"):
+    """Take the files of an existing image, by its manifest's digest."""
+
+    manifest: str
+
+
 class Place(Struct, frozen=True, tag="place"):
     """Put the declaration's own content at ``path``: ``digest`` covers every byte, name and mode of it."""
 
@@ -41,7 +47,7 @@ class Synthesise(Struct, frozen=True, tag="synthesise"):
     step: str
 
 
-Step: TypeAlias = Unpack | Install | Place | Synthesise
+Step: TypeAlias = Unpack | Install | Take | Place | Synthesise
 
 
 class Plan(Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from msgspec import Struct
 
 DEFAULT_SUITE = "trixie"
@@ -23,3 +25,34 @@ class Debian(Struct, frozen=True, tag="debian", tag_field="type", forbid_unknown
     components: tuple[str, ...] = ("main",)
     mirror: str = ""
     keyring: str = ""
+
+    @property
+    def wanted(self) -> str:
+        """What a lock's ``wants`` says of its source."""
+        return self.suite
+
+
+class Oci(Struct, frozen=True, tag="oci", tag_field="type", forbid_unknown_fields=True):
+    """An image that another tool made: its files, packages and Python distributions are what there is to choose from.
+
+    ``oci`` is a reference (``HOST/NAME:TAG`` or ``HOST/NAME@sha256:…``), or the path of an OCI layout (folder or tar)
+    or of what ``docker save`` wrote, relative to the declaration; ``PATH#NAME`` is one of several images in it.
+    """
+
+    oci: str
+
+    @property
+    def wanted(self) -> str:
+        """What a lock's ``wants`` says of its source."""
+        return f"oci:{self.oci}"
+
+    @property
+    def path(self) -> tuple[str, str] | None:
+        """Path and name in it of an image on disk; None of one in a registry."""
+        path, _, name = self.oci.partition("#")
+        host, slash, _ = path.partition("/")
+        remote = "://" in path or (slash and host.strip(".") and (":" in host or "." in host or host == "localhost"))
+        return None if remote else (path, name)
+
+
+Source: TypeAlias = Debian | Oci

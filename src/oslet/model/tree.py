@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
@@ -16,9 +15,9 @@ class Entry(Struct, frozen=True, array_like=True):
 
     ``path`` is absolute and normal (no trailing slash, ``.`` or ``..``); ``mode`` holds the permission bits (07777);
     ``digest`` is the sha256 of a file's content, in hex; ``target`` a link's. ``origin`` is a package's name,
-    ``wheel:NAME``, ``files`` (the declaration's own) or ``made:STEP``. ``reason`` is one sentence: the evidence that
-    keeps it, or why it was left out; ``by`` is the kept path that this evidence was found in, empty where the sentence
-    itself leads to the declaration.
+    ``wheel:NAME``, ``files`` (the declaration's own), ``image`` (an image's own) or ``made:STEP``. ``reason`` is
+    one sentence: the evidence that keeps it, or why it was left out; ``by`` is the kept path that this evidence was
+    found in, empty where the sentence itself leads to the declaration.
     """
 
     path: str
@@ -98,7 +97,7 @@ def follow(path: str, get: Callable[[str], Entry | None], *, last: bool = True) 
     ``get`` gives what stands at a path exactly. With ``last`` a link at the path itself is followed too. Raises
     ValueError when links go in circles.
     """
-    todo = [part for part in posixpath.normpath(path).split("/") if part][::-1]
+    todo = [part for part in path.split("/") if part not in ("", ".")][::-1]
     done = ""
     passed: list[str] = []
     while todo:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from oslet.run.entering import execute as execute
+    from oslet.run.foreground import Ending as Ending
     from oslet.run.foreground import run as run
     from oslet.run.health import await_healthy as await_healthy
     from oslet.run.health import healthy as healthy
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "entering": "execute",
-    "foreground": "run",
+    "foreground": "Ending run",
     "health": "await_healthy healthy",
     "limits": "Limits",
     "living": "Line Stats inspect logs prune remove send stats stop wait",

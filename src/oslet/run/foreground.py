@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from oslet.model.instance import Arguments
-from oslet.run import living, records, starting
+from oslet.model.watch import Watched
+from oslet.run import living, records, starting, watching
 from oslet.run.monitor import Stdio
 from oslet.run.reserving import Places, Sealed, Wish
 from oslet.run.tools import Tools
@@ -30,6 +31,21 @@ _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, sign
 _INSISTED = 3
 """The third interrupt or termination is SIGKILL: pid 1 ignores what it has no handler for."""
 _BLOCK = 1 << 16
+_HEARD = 1 << 13
+"""Bytes of what was said last that are remembered."""
+
+
+class Ending(NamedTuple):
+    """How an instance in the foreground ended: its exit code, the last it wrote to standard error (nothing where that
+    is a terminal of its own), and what it used if it was watched."""
+
+    code: int
+    said: str
+    watched: Watched | None
+
+
+def _unheard(ending: Ending) -> None:
+    """For who doesn't want to be told."""
 
 
 def run(
@@ -41,14 +57,16 @@ def run(
     stdio: Stdio | None = None,
     *,
     notice: Callable[[str], None] = starting.silent,
+    ending: Callable[[Ending], None] = _unheard,
 ) -> int:
     """Start an instance, be it until it ends, and leave nothing of it; the application's own exit code.
 
-    A signal that comes while it starts is the application's too, and waits for it.
+    A signal that comes while it starts is the application's too, and waits for it. ``ending`` is told of its end.
     """
     early: list[int] = []
     deliver: Callable[[int], None] = early.append
-    with streams(stdio, wish.tty) as (given, relay), _signals(lambda number: deliver(number), wish.tty):
+    said = bytearray()
+    with streams(stdio, wish.tty, said) as (given, relay), _signals(lambda number: deliver(number), wish.tty):
         folder, record = starting.launch(
             sealed,
             arguments,
@@ -70,15 +88,20 @@ def run(
                 send(number)
             code = relay(record.monitor, send)
             found = records.observe(folder, record).exit_code
-            return code if found is None else found
+            code = code if found is None else found
+            watching.finish(record.watcher)
+            ending(Ending(code, said.decode("utf-8", "replace"), watching.read(folder)))
+            return code
         finally:
             living.stop(places.state, record.id, grace=0)
 
 
 @contextmanager
-def streams(stdio: Stdio | None, tty: bool) -> Iterator[tuple[Stdio, Relay]]:
-    """The descriptors to give an instance in the caller's place, and what carries between the two."""
+def streams(stdio: Stdio | None, tty: bool, said: bytearray | None = None) -> Iterator[tuple[Stdio, Relay]]:
+    """The descriptors to give an instance in the caller's place, and what carries between the two. ``said`` is to hold
+    the last that was written to standard error, which is carried then wherever it goes."""
     wanted = stdio or Stdio()
+    heard: dict[int, bytearray] = {}
     if tty:
         yield wanted, lambda pid, send: _attend(pid, send, [], None, tty=True)
         return
@@ -87,7 +110,7 @@ def streams(stdio: Stdio | None, tty: bool) -> Iterator[tuple[Stdio, Relay]]:
     given: list[int | Path] = []
     feed: tuple[int, int] | None = None
     for number, stream in enumerate(wanted):
-        if isinstance(stream, Path) or _harmless(stream):
+        if isinstance(stream, Path) or (_harmless(stream) and (number != 2 or said is None or _null(stream))):
             given.append(stream)
             continue
         reading, writing = os.pipe()
@@ -99,12 +122,14 @@ def streams(stdio: Stdio | None, tty: bool) -> Iterator[tuple[Stdio, Relay]]:
             mine.append((reading, stream))
             given.append(writing)
             theirs.append(writing)
+            if number == 2 and said is not None:
+                heard[reading] = said
 
     def relay(pid: int, send: Callable[[int], None]) -> int:
         for descriptor in theirs:
             os.close(descriptor)
         theirs.clear()
-        return _attend(pid, send, mine, feed, tty=False)
+        return _attend(pid, send, mine, feed, tty=False, heard=heard)
 
     try:
         yield Stdio(*given), relay
@@ -121,12 +146,25 @@ def _harmless(descriptor: int) -> bool:
         found = os.fstat(descriptor)
     except OSError:
         return True
-    null = stat.S_ISCHR(found.st_mode) and found.st_rdev == Path("/dev/null").stat().st_rdev
-    return stat.S_ISFIFO(found.st_mode) or stat.S_ISSOCK(found.st_mode) or null
+    return stat.S_ISFIFO(found.st_mode) or stat.S_ISSOCK(found.st_mode) or _null(descriptor)
+
+
+def _null(descriptor: int) -> bool:
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return True
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == Path("/dev/null").stat().st_rdev
 
 
 def _attend(
-    pid: int, send: Callable[[int], None], out: list[tuple[int, int]], feed: tuple[int, int] | None, *, tty: bool
+    pid: int,
+    send: Callable[[int], None],
+    out: list[tuple[int, int]],
+    feed: tuple[int, int] | None,
+    *,
+    tty: bool,
+    heard: dict[int, bytearray] | None = None,
 ) -> int:
     """Relay until the process has ended and all it wrote is carried."""
     if feed:
@@ -147,7 +185,7 @@ def _attend(
                     ended = True
                     poll.unregister(watched)
                 for reading in waiting.keys() & set(ready):
-                    if not _carry(reading, waiting[reading]):
+                    if not _carry(reading, waiting[reading], (heard or {}).get(reading)):
                         del waiting[reading]
                         poll.unregister(reading)
     finally:
@@ -159,8 +197,11 @@ def _attend(
     return 137
 
 
-def _carry(reading: int, writing: int) -> bool:
+def _carry(reading: int, writing: int, heard: bytearray | None = None) -> bool:
     block = os.read(reading, _BLOCK)
+    if heard is not None:
+        heard += block
+        del heard[:-_HEARD]
     view = memoryview(block)
     while view:
         try:

@@ -80,6 +80,7 @@ def ended(record: Record, timeout: float | None) -> bool:
         (record.monitor, record.began, timeout),
         (record.pid, record.pid_began, _TAKEN_DOWN),
         (record.carrier, record.carrier_began, _TAKEN_DOWN),  # whose ports are then free again
+        (record.watcher, record.watcher_began, _TAKEN_DOWN),  # which then has written everything
     ):
         watched = _descriptor(pid)
         if watched is None:

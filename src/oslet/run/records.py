@@ -62,6 +62,9 @@ class Record(Struct, frozen=True):
     carrier: int = 0
     carrier_began: int = 0
     """The process that carries a private network's ports; 0 where there is none."""
+    watcher: int = 0
+    watcher_began: int = 0
+    """The process that records what a watched instance uses; 0 where there is none."""
     starting: bool = False
     """Whether it is still being made: ``monitor`` is then the process that makes it, which is nobody's to kill."""
 

@@ -35,7 +35,8 @@ class Wish(NamedTuple):
     """What a start may choose beside the arguments. Ports are written as Docker's ``-p``.
 
     ``volumes`` map a path inside to a folder, or to a volume's name. ``name`` is made up when empty. ``command``,
-    when given, is run in the image's stead. An instance with ``remove`` leaves nothing when it ends.
+    when given, is run in the image's stead. An instance with ``remove`` leaves nothing when it ends. Of a ``watched``
+    one every path that it uses is recorded (``watching``).
     """
 
     name: str = ""
@@ -47,6 +48,7 @@ class Wish(NamedTuple):
     command: tuple[str, ...] = ()
     tty: bool = False
     remove: bool = False
+    watched: bool = False
 
 
 class Places(NamedTuple):

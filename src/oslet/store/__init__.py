@@ -193,6 +193,10 @@ class Store:
         """Keeps an image for ``holder`` (an instance's id) until ``unpin(holder)``."""
         self._images.pin(digest, holder)
 
+    def pin_tree(self, digest: str, holder: str) -> None:
+        """Keeps a saved tree too, beside the image that ``holder`` pinned."""
+        self._images.pin_tree(digest, holder)
+
     def unpin(self, holder: str) -> None:
         """Lets go of what ``holder`` pinned, if anything."""
         self._images.unpin(holder)
@@ -200,6 +204,10 @@ class Store:
     def pins(self) -> dict[str, str]:
         """Holder → image digest."""
         return self._images.pins()
+
+    def pinned_trees(self) -> dict[str, str]:
+        """Holder → tree digest."""
+        return self._images.pinned_trees()
 
     # Care
 

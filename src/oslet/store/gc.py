@@ -50,6 +50,8 @@ class _Live:
         self.objects: set[tuple[str, int]] = set()
         for digest in {*store.image_names().values(), *store.pins().values()}:
             self._image(store, digest)
+        for digest in {*store.pinned_trees().values()}:
+            self._tree(store, digest)
 
     def _image(self, store: Store, digest: str) -> None:
         if not (store.root / "images" / digest).is_file():
@@ -59,9 +61,19 @@ class _Live:
         self.images.add(digest)
         self.trees.add(image.tree)
         self.values |= {digest, image.tree, image.lock}
-        self.objects |= _objects(store.load(image.tree, Tree))
+        tree = store.load(image.tree, Tree)
+        self.objects |= _objects(tree) | _made(tree)
         lock = store.load(image.lock, Lock)
         self.blobs |= {package.sha256 for package in lock.packages} | {wheel.sha256 for wheel in lock.wheels}
+        if lock.image is not None:
+            self.blobs |= {layer.digest.removeprefix("sha256:") for layer in lock.image.layers}
+
+    def _tree(self, store: Store, digest: str) -> None:
+        """A tree that an instance runs on, and that is no image's."""
+        if (store.root / "values" / digest[:2] / digest).is_file():
+            self.trees.add(digest)
+            self.values.add(digest)
+            self.objects |= _objects(store.load(digest, Tree))
 
     def spare(self, store: Store, mentioned: str) -> None:
         """Keeps a tree that some memo mentions if it costs nothing: all of its objects are live anyway."""
@@ -76,6 +88,12 @@ class _Live:
 
 def _objects(tree: Tree) -> set[tuple[str, int]]:
     return {(entry.digest, permissions(entry.mode)) for entry in tree.entries if entry.kind == "file"}
+
+
+def _made(tree: Tree) -> set[tuple[str, int]]:
+    """What oslet made and left out again: small, but for byte code, and in no package that could be unpacked anew."""
+    made = (e for e in tree.dropped if e.origin.startswith("made:") and e.origin != "made:bytecode")
+    return {(e.digest, permissions(e.mode)) for e in made if e.kind == "file"}
 
 
 def collect(store: Store, *, dry_run: bool) -> Freed:

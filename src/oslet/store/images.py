@@ -16,6 +16,8 @@ from oslet.store.contents import Values
 from oslet.store.disk import Disk, sync_folder
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
+_TREE = ".tree"
+"""Ends the name of a pin that holds a tree."""
 _PREFIX = re.compile(r"[0-9a-f]{4,64}")
 
 
@@ -143,12 +145,27 @@ class Images:
                 raise RunError(f"no image {digest[:80]}", hint="see: oslet images")
             self._disk.publish(pin, digest.encode())
 
+    def pin_tree(self, digest: str, holder: str) -> None:
+        """Keeps a saved tree beside the image that ``holder`` pins, until ``unpin``."""
+        pin = self._disk.root / "pins" / _checked(f"{holder}{_TREE}", "a pin's holder")
+        with self._disk.writing():
+            self._disk.publish(pin, digest.encode())
+
     def unpin(self, holder: str) -> None:
         """Lets go of what ``holder`` pinned, if anything."""
-        _drop(self._disk, "pins", _checked(holder, "a pin's holder"))
+        for name in (holder, f"{holder}{_TREE}"):
+            _drop(self._disk, "pins", _checked(name, "a pin's holder"))
 
     def pins(self) -> dict[str, str]:
-        return {holder: _text(self._disk, "pins", holder) for holder in _names(self._disk, "pins")}
+        """Holder → image digest."""
+        return {
+            name: _text(self._disk, "pins", name) for name in _names(self._disk, "pins") if not name.endswith(_TREE)
+        }
+
+    def pinned_trees(self) -> dict[str, str]:
+        """Holder → tree digest."""
+        names = [name for name in _names(self._disk, "pins") if name.endswith(_TREE)]
+        return {name.removesuffix(_TREE): _text(self._disk, "pins", name) for name in names}
 
 
 def _names(disk: Disk, room: str) -> list[str]:

@@ -16,12 +16,10 @@ from oslet.store.contents import hash_file
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 
-READER = 1
+READER = 2
 """The version of this reader: another one reads a package again."""
 
 _ROOM = "contents"
-_LEFT_OUT = {"md5sums"}
-"""Control members that nothing asks for: each entry has its sha256."""
 
 
 def ingest_deb(store: Store, deb: Path, *, name: str, sha256: str) -> Contents:
@@ -39,11 +37,7 @@ def ingest_deb(store: Store, deb: Path, *, name: str, sha256: str) -> Contents:
             if store.blob(sha256) == deb:
                 store.drop_blob(sha256)
             raise IntegrityError("the package is not what was locked", where=deb.name, hint="run it again")
-        control = {
-            member: text.decode("utf-8", "replace")
-            for member, text in sorted(format_deb.control(deb).items())
-            if member not in _LEFT_OUT
-        }
+        control = {m: text.decode("utf-8", "replace") for m, text in sorted(format_deb.control(deb).items())}
         contents = Contents(name, sha256, _entries(store, deb, name), control)
         store.remember(_ROOM, _key(name, sha256), canonical(contents))
         return contents

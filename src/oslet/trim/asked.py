@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from oslet.model.oslet import Exec, File, Start, Template, Text
 from oslet.trim import source
-from oslet.trim.evidence import of_text
+from oslet.trim.evidence import SHELLS, of_text, read
 
 _HOLE = re.compile(r"\{\w+\}")
 
@@ -61,7 +61,10 @@ def _command(words: tuple[str, ...], who: str) -> Iterator[Ask]:
             yield Ask(plain, "program", f"{who} names it")
         else:
             yield from _text(plain, who)
-        if words[place - 1] == "-c":
+        if words[place - 1] == "-c" and words[0].rpartition("/")[2] in SHELLS:
+            script = read("", b"#!/bin/sh\n" + plain.encode())
+            yield from (Ask(name, "program", f"{who} may run it") for name in script.commands)
+        elif words[place - 1] == "-c":
             yield from (Ask(name, "module", f"{who} imports it") for name in source.scan(plain).imports)
         elif re.fullmatch(r"[A-Za-z_][\w.]*(:[\w.]+)?", plain):
             yield Ask(plain.partition(":")[0], "module", f"{who} names it")

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from oslet.model.lock import Lock
 from oslet.model.oslet import Policy
 from oslet.model.tree import Entry, Tree
+from oslet.trim import because
 from oslet.trim.asked import Asked
 from oslet.trim.features import Decided, decide
 from oslet.trim.imported import OWN, imported
@@ -19,11 +20,17 @@ from oslet.trim.modules import Modules, search_path
 from oslet.trim.places import Places
 from oslet.trim.reach import Edge, Reach, Read, World
 from oslet.trim.rules import Rule, globs, rules
+from oslet.trim.spared import wanted_by
 
+SITES = ("site-packages", "dist-packages")
+"""The names of folders that Python looks for modules in, wherever they stand (a virtual environment's)."""
 CONSOLE_SCRIPTS = "/usr/local/bin/"
 _SCRIPT = re.compile(r"([a-z0-9][a-z0-9+.-]*)\.(?:preinst|postinst|config)\b")
+_REPLACED = re.compile(r"in place of ([a-z0-9][a-z0-9+.:-]*)'s\b")
 _DECLARED = re.compile(r"(/usr/lib/(?:tmpfiles|sysusers)\.d/\S+), line")
 BYTE_CODE = "made:bytecode"
+REPLACING = ("made:icu", "made:timezones")
+"""What steps make in the place of a package's file: it stays by what would have kept that."""
 
 
 class Given(NamedTuple):
@@ -63,8 +70,10 @@ class _Verdict:
         self.owners = dict(_owners(tree.entries))
         self.named = _named(given.lock)
         self.decided: Decided = decide(given.policy.features)
-        keep = globs(given.policy.keep)
-        self.forced = {e.path: "the declaration keeps it (keep)" for e in tree.entries if keep.fullmatch(e.path)}
+        keep, wanted = globs(given.policy.keep), globs(wanted_by(given.policy.features))
+        asked = "the declaration asks for it (features)"
+        self.forced = {e.path: asked for e in tree.entries if e.kind != "dir" and wanted.fullmatch(e.path)}
+        self.forced |= {e.path: "the declaration keeps it (keep)" for e in tree.entries if keep.fullmatch(e.path)}
         self._force_command(tree)
         self.out: dict[str, str] = {}
         self.each: dict[str, str] = {}
@@ -76,7 +85,7 @@ class _Verdict:
     def _force_command(self, tree: Tree) -> None:
         """The command stays even where a rule would leave it out."""
         start = self.given.asked.start
-        places = Places(tree.entries)
+        places = Places(tree.entries, _path(self.given.asked))
         for word in start.command[:1]:
             if path := places.program(word):
                 end, links = places.trail(path)
@@ -108,7 +117,8 @@ class _Verdict:
         lock, policy = self.given.lock, self.given.policy
         lean = policy.trim == "lean"
         roots = {e.path.rpartition("/")[0] for e in entries if e.origin in OWN and e.path.endswith((".py", ".so"))}
-        places = Places(entries)
+        sites = {e.path for e in entries if e.kind == "dir" and e.path.rpartition("/")[2] in SITES}
+        places = Places(entries, _path(self.given.asked))
         return World(
             places=places,
             named=dict(_roots(entries, self.owners, self.named, lock, lean)),
@@ -118,7 +128,7 @@ class _Verdict:
             forced=self.forced,
             lean=lean,
             linker=Linker(places.at, self.given.linked),
-            modules=Modules(entries, (*search_path(lock.python), *sorted(roots))),
+            modules=Modules(entries, (*search_path(lock.python), *sorted(roots | sites))),
             read=self.given.read,
         )
 
@@ -185,6 +195,8 @@ def _owners(entries: Iterable[Entry]) -> Iterator[tuple[str, str]]:
                 yield entry.path, found[1]
             elif (found := _DECLARED.search(entry.reason)) and found[1] in by_path:
                 yield entry.path, by_path[found[1]]
+        elif entry.origin in REPLACING and (found := _REPLACED.search(entry.reason)):
+            yield entry.path, found[1]
 
 
 def _named(lock: Lock) -> dict[str, str]:
@@ -209,7 +221,12 @@ def _roots(
         yield from named.items()
         for wheel in lock.wheels:
             if wheel.by:
-                yield f"wheel:{wheel.name}", f"{wheel.name} is needed by {wheel.by} ({wheel.request})"
+                yield f"wheel:{wheel.name}", because(wheel)
+
+
+def _path(asked: Asked) -> tuple[str, ...]:
+    """The folders that the declaration's own PATH names."""
+    return tuple(folder for folder in dict(asked.start.env).get("PATH", "").split(":") if folder.startswith("/"))
 
 
 def _above(edges: Mapping[str, Edge]) -> dict[str, str]:

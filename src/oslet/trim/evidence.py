@@ -38,15 +38,18 @@ _LIB = re.compile(r"\blib")
 _LONGEST = 96
 """Of a library's name, in bytes."""
 _CALLS = (b"iconv_open", b"system", b"popen", b"wordexp", b"dlopen", b"getaddrinfo", b"getpwnam", b"getservbyname")
+_COMMAND_LINE = re.compile(rb"\0([a-z][a-z0-9_.+-]{1,30}) (?=[-/%\"'<>|&2$])[^\0]{0,200}\0")
+"""In an ELF file that runs a shell, a text that reads as a command line: a word, and then an option or a path."""
 _COMMENT = re.compile(r"(?m)(?:^|(?<=\s))#.*$")
+_BEFORE = "then|do|else|elif|if|while|until|exec|xargs|env|nice|nohup|command|eval|trap|time|gosu"
 _WORD = re.compile(
-    r"(?m)(?:^|[;|&(`!{\"']|\b(?:then|do|else|elif|if|while|until|exec|xargs|env|nohup|command|eval|trap|time|sudo|gosu)\b)"
-    r"[ \t]*(?:[A-Za-z_]\w*=\S{0,200}+[ \t]+)*([A-Za-z0-9_][A-Za-z0-9_.+-]*)(?![\w=(/])"
+    rf"(?m)(?:^|[;|&(`!{{]|[\"'](?![ \t])|\b(?:{_BEFORE})\b)"
+    r"(?=[ \t]*+(?:[A-Za-z_]\w*+=\S{0,100}+[ \t]++){0,8}+([A-Za-z0-9_][A-Za-z0-9_.+-]*+)(?![\w=(/.+-]))"
 )
 """A word where a shell script has commands: first in a line, a list, a substitution or a quoted text."""
 _TAIL = re.compile(r"[})\w\"']/([A-Za-z0-9_][A-Za-z0-9_.+-]*)")
 _RUN = re.compile(r"(?:\bsystem|\bexec|\bqx|\bpopen|\bspawn)\W{1,4}([A-Za-z0-9_./+-]+)|`\s*([A-Za-z0-9_./+-]+)")
-_SHELLS = frozenset({"sh", "dash", "bash", "ksh", "zsh", "busybox", "ash"})
+SHELLS = frozenset({"sh", "dash", "bash", "ksh", "zsh", "busybox", "ash"})
 
 
 class Evidence(Struct, frozen=True, omit_defaults=True):
@@ -115,6 +118,7 @@ def _of_elf(path: str, data: bytes) -> Evidence:
         of_header(header),
         loads=_libraries(data),
         calls=tuple(name.decode() for name in _CALLS if b"\0" + name + b"\0" in data),
+        commands=_command_lines(data),
         paths=_once(m[0].decode() for m in _BUILT_WITH.finditer(data) if m[0][0] != EQUALS and len(m[0]) < MAX_PATH),
     )
 
@@ -142,7 +146,7 @@ def _of_script(path: str, data: bytes) -> Evidence:
     if name.startswith("python"):
         return _of_python(tuple(line), data)
     text = data[:MAX_TEXT].decode("utf-8", "replace")
-    if name in _SHELLS:
+    if name in SHELLS:
         plain = _COMMENT.sub("", text)
         words = _once([*_WORD.findall(plain), *_TAIL.findall(plain)])
     else:
@@ -181,6 +185,12 @@ def _libraries(data: bytes) -> tuple[str, ...]:
         if name and match.end() - 1 - start - name.start() > 3 and len(found) < MAX_NAMES:
             found.append(name[0].decode())
     return _once(found)
+
+
+def _command_lines(data: bytes) -> tuple[str, ...]:
+    if b"\0popen\0" not in data and b"\0system\0" not in data:
+        return ()
+    return _once(match[1].decode() for match in _COMMAND_LINE.finditer(data))
 
 
 def _paths(data: bytes) -> tuple[str, ...]:

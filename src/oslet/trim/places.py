@@ -10,9 +10,10 @@ PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "
 
 
 class Places:
-    """The entries of a tree by path, by last name and by folder."""
+    """The entries of a tree by path, by last name and by folder; ``path`` are folders of programs beside the usual."""
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    def __init__(self, entries: Iterable[Entry], path: Iterable[str] = ()) -> None:
+        self.path = tuple(dict.fromkeys((*path, *PATH)))
         self.entries = {e.path: e for e in entries}
         self.by_name: dict[str, list[str]] = {}
         self.below: dict[str, list[str]] = {}
@@ -44,7 +45,7 @@ class Places:
             return ""
         for path in self.by_name.get(word, ()):
             folder = path.rpartition("/")[0]
-            if folder in PATH and (found := self.at(path)) is not None and found.program:
+            if folder in self.path and (found := self.at(path)) is not None and found.program:
                 return path
         return ""
 

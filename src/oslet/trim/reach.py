@@ -105,14 +105,17 @@ class Reach:
 
     def keep(self, edge: Edge) -> None:
         """Keep what ``edge`` leads to, and the links on the way there."""
-        end, links = self.world.places.trail(edge.path)
+        places = self.world.places
+        end, links = places.trail(edge.path)
         by = edge
         for link in links:
             if link not in self.edges:
                 self.edges[link] = Edge(link, by.by, by.reason)
                 self._todo.append(link)
-            by = Edge(end, link, "is a link there")
-        if end not in self.edges and self.world.places.get(end) is not None:
+            leads_to = places.at(link)
+            if leads_to is None or leads_to.kind != "dir":  # a folder's link asks for nothing behind it
+                by = Edge(end, link, "is a link there")
+        if end not in self.edges and places.get(end) is not None:
             self.edges[end] = Edge(end, by.by, by.reason)
             self._todo.append(end)
             if self._quiet:

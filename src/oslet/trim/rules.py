@@ -16,13 +16,15 @@ Effect: TypeAlias = Literal["each", "language", "licence", "data"]
 class Rule(NamedTuple):
     """One rule: a compiled pattern of whole paths, its exceptions, and one sentence why.
 
-    With ``named`` it holds for named packages too; it rests where the declaration names one of ``unless``.
+    With ``named`` it holds for named packages too, with ``image`` for what an image that the declaration starts from
+    has beside its packages; it rests where the declaration names one of ``unless``.
     """
 
     name: str
     paths: re.Pattern[str]
     but: re.Pattern[str] | None
     named: bool
+    image: bool
     unless: frozenset[str]
     reason: str
 
@@ -86,6 +88,7 @@ def rules(level: str = "packages") -> tuple[Rule, ...]:
             paths=globs(row["paths"]),
             but=globs(row["but"]) if "but" in row else None,
             named=row.get("named", True),
+            image=row.get("image", False),
             unless=frozenset(row.get("unless", ())),
             reason=row["reason"],
         )

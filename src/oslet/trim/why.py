@@ -30,29 +30,41 @@ class Answer(Struct, frozen=True):
 
 
 def why(path: str, tree: Tree, lock: Lock, edges: Iterable[Edge] = ()) -> Answer:
-    """The reason chain of one path, or of a package by its name; with ``edges``, the chain of each of them too.
+    """``Asking(tree, lock).why(path, edges)``, for one question."""
+    return Asking(tree, lock).why(path, edges)
 
-    Raises DeclarationError, with the nearest paths, for one that never was there.
-    """
-    entries = {e.path: e for e in tree.entries}
-    if "/" not in path and (answer := _package(path, tree, lock)):
-        return answer
-    path = path if path.startswith("/") else f"/{path}"
-    hops, here = _through_links(path, entries)
-    if entry := entries.get(here):
-        head = (*hops, f"{here} is kept ({_kind(entry)}, from {entry.origin})")
-        chains = tuple((_sentence(e.by, e.reason), *_above(e.by, entries, lock)) for e in edges)
-        return Answer(path, True, entry.origin, (*head, *_chain(entry, entries, lock)), chains)
-    for dropped in tree.dropped:
-        if dropped.path == here:
-            lines = (f"{here} was left out (from {dropped.origin})", dropped.reason, *_requests(dropped.origin, lock))
-            return Answer(path, False, dropped.origin, (*hops, *lines))
-    near = difflib.get_close_matches(here, [*entries, *(d.path for d in tree.dropped)], 3)
-    raise DeclarationError(
-        "no package, wheel or file of the declaration brings it",
-        where=path,
-        hint=f"near to it: {', '.join(near)}" if near else "",
-    )
+
+class Asking:
+    """Answers about one tree."""
+
+    def __init__(self, tree: Tree, lock: Lock) -> None:
+        self._tree = tree
+        self._lock = lock
+        self._kept = {e.path: e for e in tree.entries}
+        self._dropped = {e.path: e for e in tree.dropped}
+
+    def why(self, path: str, edges: Iterable[Edge] = ()) -> Answer:
+        """The reason chain of one path, or of a package by its name; with ``edges``, the chain of each of them too.
+
+        Raises DeclarationError, with the nearest paths, for one that never was there.
+        """
+        if "/" not in path and (answer := _package(path, self._tree, self._lock)):
+            return answer
+        path = path if path.startswith("/") else f"/{path}"
+        hops, here = _through_links(path, self._kept)
+        if entry := self._kept.get(here):
+            head = (*hops, f"{here} is kept ({_kind(entry)}, from {entry.origin})")
+            chains = tuple((_sentence(e.by, e.reason), *_above(e.by, self._kept, self._lock)) for e in edges)
+            return Answer(path, True, entry.origin, (*head, *_chain(entry, self._kept, self._lock)), chains)
+        if left := self._dropped.get(here):
+            lines = (f"{here} was left out (from {left.origin})", left.reason, *_requests(left.origin, self._lock))
+            return Answer(path, False, left.origin, (*hops, *lines))
+        near = difflib.get_close_matches(here, [*self._kept, *self._dropped], 3)
+        raise DeclarationError(
+            "no package, wheel or file of the declaration brings it",
+            where=path,
+            hint=f"near to it: {', '.join(near)}" if near else "",
+        )
 
 
 def _through_links(path: str, entries: Mapping[str, Entry]) -> tuple[list[str], str]:

@@ -13,7 +13,7 @@ from oslet.errors import DeclarationError, RunError
 from oslet.model.image import Built, Image
 from oslet.model.lock import Arch, Lock
 from oslet.model.plan import Plan
-from oslet.model.source import Debian
+from oslet.model.source import Debian, Oci, Source
 from oslet.model.tree import Contents, Tree
 from oslet.store import Store, home
 from oslet.workspace.declared import Declared
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from oslet.model.instance import Arguments
     from oslet.run import Places, Sealed, Tools, Wish
     from oslet.store.gc import Freed
+    from oslet.trim.difference import Difference
     from oslet.trim.features import Price
     from oslet.trim.why import Answer
     from oslet.workspace.running import Running
@@ -40,6 +41,10 @@ def _unwatched(label: str, done: int, total: int) -> None:
 
 def _unheard(notice: str) -> None:
     """A notice that nobody listens to."""
+
+
+def _accepted(tree: Tree) -> None:
+    """For who has nothing against a tree."""
 
 
 def machine_arch() -> Arch:
@@ -62,9 +67,16 @@ class Planned(NamedTuple):
 class Workspace:
     """One user's store and instances. Cheap to make: nothing is read before it is asked for."""
 
-    def __init__(self, root: Path | None = None, *, progress: Progress = _unwatched) -> None:
+    def __init__(
+        self,
+        root: Path | None = None,
+        *,
+        progress: Progress = _unwatched,
+        notice: Callable[[str], None] = _unheard,
+    ) -> None:
         self.root = root or home(os.environ)
         self.progress = progress
+        self.notice = notice
 
     @cached_property
     def store(self) -> Store:
@@ -89,10 +101,15 @@ class Workspace:
 
     def lock(self, declared: Declared, *, arch: Arch | None = None, refresh: bool = False) -> Lock:
         """Resolve the declaration; writes nothing. Raises ResolveError, IntegrityError, NetworkError."""
+        oslet = declared.oslet
+        arch = arch or machine_arch()
+        if isinstance(oslet.source, Oci):
+            from oslet.workspace import foreign
+
+            return foreign.resolve(oslet.wants, oslet.source, declared.beside, arch, self.store, self.progress)
         from oslet.workspace.resolving import resolve
 
-        oslet = declared.oslet
-        return resolve(oslet.wants, oslet.source, arch or machine_arch(), self.store, self.progress, refresh=refresh)
+        return resolve(oslet.wants, oslet.source, arch, self.store, self.progress, refresh=refresh)
 
     def locked(self, declared: Declared) -> Lock:
         """The lock beside the declaration, checked against it; resolved and written when there is none."""
@@ -116,52 +133,69 @@ class Workspace:
 
     def trimmed(self, declared: Declared, lock: Lock) -> Tree:
         """The tree of the locked packages as a build would cut it, before anything is made or placed."""
+        from oslet.build.foreign.tree import lay
         from oslet.build.merge import merge
         from oslet.trim import trim
+
+        packages = self.contents(declared, lock)
+        return trim(lay(packages) if lock.image else merge(packages, lock), lock, declared.oslet.policy)
+
+    def contents(self, declared: Declared, lock: Lock) -> Sequence[Contents]:
+        """What the lock's packages and wheels hold, and the image that it starts from, if it does."""
+        if isinstance(declared.oslet.source, Oci):
+            from oslet.workspace import foreign
+
+            return foreign.contents(lock, declared.oslet.source, declared.beside, self.store, self.progress)
         from oslet.workspace.resolving import contents
 
-        packages = contents(lock, declared.oslet.source, self.store, self.progress)
-        return trim(merge(packages, lock), lock, declared.oslet.policy)
+        return contents(lock, declared.oslet.source, self.store, self.progress)
 
-    def build(self, declared: Declared) -> Built:
-        """The image of a declaration; a second build of the same plan is a look-up."""
+    def build(self, declared: Declared, *, witnessed: bool = True) -> Built:
+        """The image of a declaration; a second build of the same plan is a look-up. BuildError, too, where the trace
+        beside it saw used what would be left out; not if it isn't ``witnessed``, since a new trace has to start from
+        an image."""
         from oslet.workspace.edition import edition
 
         planned = self.plan(declared)
+        witness = None
+        if witnessed and declared.trace_file.exists():
+            from oslet.workspace.watching import Witness
+
+            witness = Witness(self, declared, planned.lock)
         key = digest((digest(planned.plan), edition()))
         if (known := self.store.recall("plans", key)) and (found := self.store.has_image(known.decode())):
+            if witness:
+                witness.agrees(found)
             if self.store.image_names().get(found.name) != known.decode():
                 self.store.tag(found.name, known.decode())
             return Built(known.decode(), found)
-        built = self._build(declared, planned)
+        built = self._build(declared, planned, witness.hear if witness else _accepted)
         self.store.remember("plans", key, built.digest.encode())
         return built
 
-    def _build(self, declared: Declared, planned: Planned) -> Built:
+    def _build(self, declared: Declared, planned: Planned, accept: Callable[[Tree], None]) -> Built:
         from oslet.build.image import build
+        from oslet.plan import furnish
         from oslet.workspace.edition import edition
 
         lock = planned.lock
 
-        def fetched() -> Sequence[Contents]:
-            from oslet.workspace.resolving import contents
-
-            return contents(lock, declared.oslet.source, self.store, self.progress)
-
         with self.store.writing():
             return build(
-                declared.oslet,
+                furnish(declared.oslet, lock),
                 lock,
                 planned.plan,
                 planned.placements,
-                fetched,
+                lambda: self.contents(declared, lock),
                 self.store,
                 self.sandbox(declared.oslet.source),
                 edition=edition(),
+                accept=accept,
             )
 
-    def sandbox(self, source: Debian) -> Sandbox:
+    def sandbox(self, source: Source) -> Sandbox:
         """Runs the image's own programs for build steps, apart from this machine."""
+        suite = source if isinstance(source, Debian) else PLAIN
 
         def run(
             rootfs: Path,
@@ -174,19 +208,19 @@ class Workspace:
             from oslet.run.isolated import Isolated
 
             self.progress(f"running {command[0]} in the image", 0, 0)
-            return Isolated(self.tools(source))(rootfs, command, stdin=stdin, changes=changes, timeout=timeout)
+            return Isolated(self.tools(suite))(rootfs, command, stdin=stdin, changes=changes, timeout=timeout)
 
         return run
 
     # Images
 
-    def image(self, target: str, build_arguments: Mapping[str, Any] | None = None) -> Built:
+    def image(self, target: str, build_arguments: Mapping[str, Any] | None = None, *, witnessed: bool = True) -> Built:
         """The image that ``target`` means: a declaration's file (built first), a name, a digest or its prefix."""
 
         if target.endswith(".toml"):
             if not Path(target).exists():
                 raise DeclarationError("no such file", where=target)
-            return self.build(Declared.read(Path(target), build_arguments))
+            return self.build(Declared.read(Path(target), build_arguments), witnessed=witnessed)
         return Built(*self.store.find(target))
 
     def tree(self, image: Image) -> Tree:
@@ -206,6 +240,27 @@ class Workspace:
 
     def lock_of(self, image: Image) -> Lock:
         return self.store.load(image.lock, Lock)
+
+    def difference(self, a: str, b: str) -> tuple[Difference, tuple[Lock, Lock]]:
+        """What differs between two targets, and their locks: all of two images, or the packages if one is a lock."""
+        from oslet.trim.difference import between_images, between_locks
+
+        if a.endswith(".lock") or b.endswith(".lock"):
+            locks = (self._lock_at(a), self._lock_at(b))
+            return between_locks(*locks), locks
+        one, other = self.image(a).image, self.image(b).image
+        sides = ((one, self.lock_of(one), self.tree(one)), (other, self.lock_of(other), self.tree(other)))
+        return between_images(*sides), (sides[0][1], sides[1][1])
+
+    def _lock_at(self, target: str) -> Lock:
+        """A target's lock: the file itself, or what the image was built from."""
+        if not target.endswith(".lock"):
+            return self.lock_of(self.image(target).image)
+        from oslet.workspace.declared import lock_file
+
+        if (lock := lock_file(Path(target))) is None:
+            raise DeclarationError("no such file", where=target)
+        return lock
 
     # Instances
 
@@ -231,16 +286,26 @@ class Workspace:
         wish: Wish | None = None,
         *,
         notice: Callable[[str], None] = _unheard,
+        sealed: Sealed | None = None,
     ) -> Running:
         """An instance in the background; returns as soon as it runs. Raises RunError. ``notice`` is told, in a line
-        for a person, what this machine doesn't let it have."""
+        for a person, what this machine doesn't let it have. A ``sealed`` with the image's whole tree is run instead of
+        the image's own."""
         from oslet.run import Wish, start
         from oslet.workspace.running import Running
 
         wish = wish or Wish()
-        instance = start(self.sealed(built), arguments, wish, self.tools_for(built, wish), self.places, notice=notice)
+        own = sealed or self.sealed(built)
+        try:
+            instance = start(own, arguments, wish, self.tools_for(built, wish), self.places, notice=notice)
+        except RunError as error:
+            from oslet.workspace.watching import explained
+
+            raise explained(error, own.tree) from None
         self.store.pin(built.digest, instance.id)
-        return Running(instance, self.places, self.store)
+        if sealed:
+            self.store.pin_tree(digest(sealed.tree), instance.id)
+        return Running(instance, self)
 
     def user(self, instance: str, name: str) -> tuple[int, int]:
         """uid and gid of a user of an instance's image, by name or as ``UID[:GID]``."""
@@ -259,6 +324,6 @@ class Workspace:
         from oslet.run import instances
 
         living = {i.id for i in instances(self.places.state)}
-        for holder in self.store.pins().keys() - living:
+        for holder in (self.store.pins().keys() | self.store.pinned_trees().keys()) - living:
             self.store.unpin(holder)
         return self.store.gc(dry_run=dry_run)

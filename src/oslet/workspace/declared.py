@@ -34,18 +34,14 @@ class Declared(NamedTuple):
         check(oslet.policy.features, file.name)
         return cls(at_build(oslet, build_arguments or {}), file.parent, file.with_suffix(".lock"))
 
+    @property
+    def trace_file(self) -> Path:
+        """Where the declaration's trace stands, if it has one."""
+        return self.lock_file.with_suffix(".trace")
+
     def lock(self) -> Lock | None:
         """The lock beside the declaration, or None when there is none yet."""
-        try:
-            with self.lock_file.open("rb") as stream:
-                text = stream.read(MAX_LOCK + 1)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise DeclarationError(f"can't read it: {error.strerror}", where=str(self.lock_file)) from None
-        if len(text) > MAX_LOCK:
-            raise DeclarationError(f"over {MAX_LOCK >> 20} MiB", where=str(self.lock_file))
-        return read_lock(text.decode("utf-8", "replace"), self.lock_file.name)
+        return lock_file(self.lock_file)
 
     def write_lock(self, lock: Lock) -> None:
         """Write the lock beside the declaration; a crash leaves the old one or the new one."""
@@ -63,3 +59,17 @@ class Declared(NamedTuple):
                 where=str(self.lock_file),
                 hint="copy the declaration to a folder of your own",
             ) from None
+
+
+def lock_file(file: Path) -> Lock | None:
+    """The lock in a file, or None when there is none. Raises DeclarationError for what is no lock."""
+    try:
+        with file.open("rb") as stream:
+            text = stream.read(MAX_LOCK + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DeclarationError(f"can't read it: {error.strerror}", where=str(file)) from None
+    if len(text) > MAX_LOCK:
+        raise DeclarationError(f"over {MAX_LOCK >> 20} MiB", where=str(file))
+    return read_lock(text.decode("utf-8", "replace"), file.name)

@@ -72,6 +72,12 @@ def pull(reference: str, store: Store, progress: Progress, *, arch: str, insecur
         return Built(*admit(pulled, store, where=reference))
 
 
+def manifest_digest(built: Built, store: Store, progress: Progress) -> str:
+    """The sha256 of the manifest that ``push`` sends (compressed with gzip, params without a value left open)."""
+    with store.writing():
+        return _parcel(built, store, progress, "gzip", {}, unbound=True).descriptor.sha256
+
+
 def _parcel(
     built: Built,
     store: Store,

@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from msgspec.structs import replace
+
 from oslet.archive import debian
 from oslet.archive.transport import HttpTransport
 from oslet.codec.locks import read_lock, write_lock
-from oslet.errors import ResolveError
+from oslet.errors import IntegrityError, ResolveError
 from oslet.model.lock import Arch, Lock, Package, Wheel
 from oslet.model.oslet import Wants
 from oslet.model.source import Debian
@@ -25,6 +27,10 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 
 WHEELS = "wheels"
 """Where a vendored folder has its wheels."""
+MANYLINUX = "manylinux"
+GRANTED = ("libstdc++6",)
+"""Debian's packages of what PEP 600 lets a wheel take for granted and python3 doesn't need itself; those of the X
+Window System and GLib, which the PEP also lists, are an application's to name."""
 RUNTIME = "crun"
 """The package of the OCI runtime."""
 
@@ -48,7 +54,30 @@ def resolve(wants: Wants, source: Debian, arch: Arch, store: Store, progress: Pr
 
         progress("choosing wheels", 0, 0)
         wheels = pypi.resolve(wants.wheels, python, arch, glibc=glibc_version(packages))
-    return Lock(wants_digest(wants, source.suite, arch), source.suite, arch, python, packages, wheels)
+        if compiled := next((w for w in wheels if MANYLINUX in w.file), None):
+            packages = with_granted(packages, compiled, lambda names: solve(_also(wants, names), source, index, arch))
+    return Lock(wants_digest(wants, source, arch), source.suite, arch, python, packages, wheels)
+
+
+def with_granted(
+    packages: tuple[Package, ...], compiled: Wheel, solved: Callable[[tuple[str, ...]], tuple[Package, ...]]
+) -> tuple[Package, ...]:
+    """The packages, and those of the libraries that a manylinux wheel needn't bring; each by that wheel.
+
+    Whether it needs them shows only in its files, which a lock doesn't know; what nothing reaches is trimmed later.
+    """
+    there = {p.name: p for p in packages}
+    try:
+        everything = solved(GRANTED)
+    except ResolveError:  # an archive without them, or where they don't go together with the rest
+        return packages
+    asked = f"a manylinux wheel takes {', '.join(GRANTED)} for granted, PEP 600"
+    new = (p if p.by else replace(p, by=f"wheel:{compiled.name}", request=asked) for p in everything)
+    return tuple(there.get(p.name, p) for p in new)
+
+
+def _also(wants: Wants, names: tuple[str, ...]) -> Wants:
+    return replace(wants, packages=(*wants.packages, *names))
 
 
 def python_version(packages: Sequence[Package]) -> str:
@@ -63,7 +92,18 @@ def glibc_version(packages: Sequence[Package]) -> str:
 
 
 def contents(lock: Lock, source: Debian, store: Store, progress: Progress) -> tuple[Contents, ...]:
-    """Every locked package and wheel, fetched unless the store has it, verified and unpacked into the store."""
+    """Every locked package and wheel, fetched unless the store has it, verified and unpacked into the store; of an
+    image, what the store read of it. IntegrityError when it has forgotten that."""
+    if lock.image is not None:
+        from oslet.build.foreign.reading import recall
+
+        if (known := recall(store, lock.image.manifest)) is None:
+            raise IntegrityError(
+                "the store no longer knows the image that it was made from",
+                where=lock.image.manifest,
+                hint="build or slim it again",
+            )
+        return known
     from oslet.build.wheels import lay_wheels
     from oslet.store.ingest import ingest_many
 

@@ -7,28 +7,30 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from oslet.errors import RunError
-from oslet.run import Places, execute, inspect, logs, remove, stop, wait
+from oslet.run import execute, inspect, logs, remove, stop, wait
 from oslet.run.health import await_healthy
-from oslet.store import Store
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
     from oslet.model.instance import Instance
+    from oslet.workspace import Workspace
 
 LINES = 8
 """How much of what an instance wrote an error shows."""
+LEAST = 3
+"""How much of it, where it is known what the instance missed."""
 
 
 class Running:
     """One instance by its id. As a context manager it is ended and removed when the block ends."""
 
-    def __init__(self, instance: Instance, places: Places, store: Store) -> None:
+    def __init__(self, instance: Instance, workspace: Workspace) -> None:
         self.id = instance.id
         self.name = instance.name
         self.ports = instance.ports
-        self._places = places
-        self._store = store
+        self._workspace = workspace
+        self._places = workspace.places
 
     def __repr__(self) -> str:
         return f"<{self.name} {self.id[:12]}>"
@@ -50,8 +52,13 @@ class Running:
         try:
             await_healthy(self._places.state, self.id, timeout=timeout)
         except RunError as error:
-            last = "".join(f"\n    {line[:200]}" for line in self.logs().splitlines()[-LINES:])
-            raise RunError(error.what, hint=f"its last words:{last}" if last else "it wrote nothing") from None
+            from oslet.workspace.watching import post_mortem
+
+            said = [line[:200] for line in self.logs().splitlines()[-LINES:]]
+            hint = "\n    ".join(["its last words:", *said]) if said else "it wrote nothing"
+            if lost := post_mortem(self._workspace, self.id):
+                hint = "\n".join(["its last words:", *(f"    {line}" for line in said[-LEAST:]), *map(str, lost)])
+            raise RunError(error.what, hint=hint) from None
         return self
 
     def get(self, path: str = "/", timeout: float = 10) -> HTTPResponse:
@@ -78,4 +85,4 @@ class Running:
 
     def remove(self) -> None:
         remove(self._places.state, self.id, force=True)
-        self._store.unpin(self.id)
+        self._workspace.store.unpin(self.id)

@@ -352,6 +352,11 @@ def _db_input(shell: Shell, args: list[str]) -> int:
     return 30
 
 
+def _mountpoint(shell: Shell, args: list[str]) -> int:
+    """What every instance has mounted (run/config.py) is taken to be there already."""
+    return 0 if args and args[-1].rstrip("/") in ("/proc", "/sys", "/dev") else 32
+
+
 TABLE: dict[str, Command] = {
     **dict.fromkeys(NOTHING, _nothing),
     **dict.fromkeys(_DEBCONF.split(), _db),
@@ -361,6 +366,7 @@ TABLE: dict[str, Command] = {
     "ucf": _ucf, "ucfr": _nothing, "add-shell": _add_shell, "remove-shell": _nothing, "update-shells": _update_shells,
     "a2enmod": _apache("mods"), "a2ensite": _apache("sites"), "a2enconf": _apache("conf"), "a2query": _no,
     "setcap": _setcap, "uname": _uname, "arch": _uname, "ischroot": _nothing, "pidof": _no, "pgrep": _no,
-    "ps": _nothing, "ss": _nothing, "netstat": _nothing, "who": _nothing, "systemd-detect-virt": _no, "mountpoint": _no,
+    "ps": _nothing, "ss": _nothing, "netstat": _nothing, "who": _nothing, "systemd-detect-virt": _no,
+    "mountpoint": _mountpoint,
     "selinuxenabled": _no, "lsb_release": _no, "hostname": _nothing, "df": _no,
 }  # fmt: skip

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from oslet.build.scripts import own, packaging, people, sed, texts, trees
+from oslet.build.scripts import find, own, packaging, people, sed, texts, trees
 from oslet.build.scripts.facts import answers as config_answers
 from oslet.build.scripts.facts import known, recipe_for
 from oslet.build.scripts.install import Install
@@ -16,7 +16,7 @@ from oslet.errors import BuildError
 from oslet.model.oslet import Rule
 from oslet.model.tree import Contents
 
-TABLES: tuple[dict[str, Command], ...] = (own.TABLE, texts.TABLE, sed.TABLE, trees.TABLE, people.TABLE, packaging.TABLE)
+TABLES: tuple[dict[str, Command], ...] = tuple(room.TABLE for room in (own, texts, sed, find, trees, people, packaging))
 _RELATION = re.compile(r"[a-z0-9][a-z0-9+.-]*")
 Run = Callable[[str, str, str], None]
 """Runs one script (package, ``preinst``/``postinst``, text) in an isolated instance and merges what it changed."""
@@ -52,15 +52,15 @@ def configure_order(packages: Sequence[Contents]) -> list[Contents]:
 
 def control_fields(text: str) -> dict[str, str]:
     """The fields of a control file, folded lines joined (deb822(5))."""
-    values: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     name = ""
     for line in text.splitlines():
         if line[:1] in " \t":
-            values[name] = f"{values.get(name, '')} {line.strip()}"
+            values.setdefault(name, [""]).append(line.strip())
         elif ":" in line:
             name, _, value = line.partition(":")
-            values[name] = value.strip()
-    return values
+            values[name] = [value.strip()]
+    return {name: " ".join(lines) for name, lines in values.items()}
 
 
 def _names(relation: str) -> set[str]:

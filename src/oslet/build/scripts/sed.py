@@ -15,6 +15,9 @@ def sed(shell: Shell, args: list[str]) -> int:
     in_place = [a for a in args if re.fullmatch(r"-i.*|--in-place.*", a)]
     found, operands = options(shell, [a for a in args if a not in in_place], "nErsu", "e")
     scripts = found.get("e") or [operands.pop(0)]
+    texts = None if in_place else sources(shell, operands)
+    if texts is not None and not any(texts) and not any("w" in s for s in scripts):
+        return 0  # no line, so no command of the script is ever run
     commands = [c for s in scripts for c in _sed_commands(shell, s, extended="E" in found or "r" in found)]
     if in_place:
         for path in operands:
@@ -24,7 +27,6 @@ def sed(shell: Shell, args: list[str]) -> int:
             new = _sed_lines(shell, shell.install.text(absolute), commands, quiet="n" in found)
             shell.install.put(absolute, new.encode(), 0o644, shell.evidence())
         return 0
-    texts = sources(shell, operands)
     if texts is None:
         return 2
     shell.write(_sed_lines(shell, "".join(texts), commands, quiet="n" in found))

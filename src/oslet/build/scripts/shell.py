@@ -32,6 +32,9 @@ MAX_HEREDOCS = 500
 MAX_TEXT = 1 << 20
 
 
+_BRACKETS = re.compile(r"(?<![^\s])\[ ([^\n\[\]]*\s\\\([^\n\[\]]*) \]")
+
+
 class Command(Protocol):
     """What a command does to the install; returns its exit status."""
 
@@ -89,11 +92,8 @@ class Shell:
     def read(self, text: str) -> int:
         """Evaluate a whole script; its exit status. Raises Unreadable."""
         self._texts[self.source] = text.encode()
-        tree = self.parse(joined(text))
-        if tree.has_error:
-            raise self._unparsed(tree)
         try:
-            status = self._to_its_end(tree)
+            status = self._to_its_end(self._tree(text))
             if self.at_exit:
                 self.errexit = False
                 self._to_its_end(self.parse(self.at_exit))
@@ -117,14 +117,21 @@ class Shell:
         before, self.source = self.source, source
         self._texts[source] = text.encode()
         try:
-            tree = self.parse(joined(text))
-            if tree.has_error:
-                raise self._unparsed(tree)
-            return self.run(tree)
+            return self.run(self._tree(text))
         except Return as end:
             return end.status
         finally:
             self.source = before
+
+    def _tree(self, text: str) -> Node:
+        """A whole text parsed. The grammar doesn't know ``\\(`` as a word of ``[``, but as one of ``test``."""
+        text = joined(text)
+        tree = self.parse(text)
+        if tree.has_error and (respelled := _BRACKETS.sub(r"test \1", text)) != text:
+            tree = self.parse(respelled)
+        if tree.has_error:
+            raise self._unparsed(tree)
+        return tree
 
     def parse(self, text: str) -> Node:
         self.spend(len(text))

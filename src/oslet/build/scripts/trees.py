@@ -8,7 +8,6 @@ import re
 from oslet.build.scripts.install import ORIGIN
 from oslet.build.scripts.shell import Command, Shell
 from oslet.build.scripts.texts import options
-from oslet.build.scripts.words import matches
 
 
 def mode_of(shell: Shell, text: str, old: int) -> int:
@@ -309,47 +308,6 @@ def _stat(shell: Shell, args: list[str]) -> int:
     return 0
 
 
-def _find(shell: Shell, args: list[str]) -> int:
-    roots = []
-    while args and not args[0].startswith(("-", "(", "!")):
-        roots.append(args.pop(0))
-    depth, kind, name, empty, verb, least = 10**6, "", "", False, "print", 0
-    while args:
-        word = args.pop(0)
-        if word == "-maxdepth":
-            depth = int(args.pop(0))
-        elif word == "-mindepth":
-            least = int(args.pop(0))
-        elif word == "-type":
-            kind = {"f": "file", "d": "dir", "l": "link"}[args.pop(0)]
-        elif word == "-name":
-            name = args.pop(0)
-        elif word == "-empty":
-            empty = True
-        elif word in ("-delete", "-print"):
-            verb = word[1:]
-        elif word not in ("-xdev", "-depth", "-mount"):
-            raise shell.unreadable(None, f"find's {word} isn't understood")
-    for root in roots:
-        base = shell.install.files.resolve(shell.path(root))
-        for entry in sorted(shell.install.files, key=lambda e: e.path, reverse=verb == "delete"):
-            if entry.path != base and not entry.path.startswith(f"{base.rstrip('/')}/"):
-                continue
-            shell.spend()
-            below = entry.path[len(base) :].count("/")
-            if not least <= below <= depth or (kind and entry.kind != kind):
-                continue
-            if name and not matches(posixpath.basename(entry.path), name):
-                continue
-            if empty and (entry.size or shell.install.files.names(entry.path)):
-                continue
-            if verb == "delete":
-                shell.install.remove(entry.path, shell.evidence())
-            else:
-                shell.write(root + entry.path[len(base) :] + "\n")
-    return 0
-
-
 def _ls(shell: Shell, args: list[str]) -> int:
     operands = [a for a in args if not a.startswith("-")] or ["."]
     for path in operands:
@@ -376,6 +334,6 @@ TABLE: dict[str, Command] = {
     "chown": _chown, "chgrp": _chgrp, "chmod": _chmod, "mkdir": _mkdir, "install": _install, "cp": _cp, "mv": _mv,
     "rm": _rm, "rmdir": _rmdir, "ln": _ln, "touch": _touch, "truncate": _truncate, "mktemp": _mktemp,
     "tempfile": _tempfile, "readlink": _readlink, "realpath": _realpath,
-    "dpkg-realpath": _realpath, "stat": _stat, "find": _find, "ls": _ls,
+    "dpkg-realpath": _realpath, "stat": _stat, "ls": _ls,
     "cmp": _cmp, "diff": _cmp, "unlink": _rm,
 }  # fmt: skip
