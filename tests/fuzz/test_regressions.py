@@ -203,6 +203,7 @@ TOO_MUCH = {
     "a value that a pattern is taken off": (f"{BIG}echo ${{x%%*b*c}}", "too long"),
     "a script that calls itself": ("while true; do /usr/bin/again; done", "too deeply|steps"),
     "here-documents": ("cat <<A " * 20_000, "too long"),
+    "a folder many times": ("chown -R root:root " + "/ " * 100_000, "too much"),
     "brackets": ("[ " * 100_000 + "(", "grammar"),
     "a pattern of find": ("find /etc -regex '.*\\(\\(a*\\)*\\)*b'; exit 1", "status 1"),
     "parentheses": ("(" * 3000 + ")" * 3000, "grammar"),

@@ -163,7 +163,8 @@ class Shell:
     def evidence(self) -> str:
         """The command being evaluated, as the reason of what it makes."""
         node = self.node
-        text = (node.text or b"").decode("utf-8", "replace") if node is not None else ""
+        self.spend()
+        text = (node.text or b"")[:2000].decode("utf-8", "replace") if node is not None else ""
         line = self._line_of(node) if node is not None else 1
         text = " ".join(text.replace("\\\n", " ").split())
         return f"{self.source}, line {line}, would run “{text if len(text) <= 100 else text[:99] + '…'}”"
