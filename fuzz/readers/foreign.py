@@ -114,14 +114,24 @@ _LYING = ("index", "manifest", "config", "layer", "saved", "oci-layout", "tar")
 
 def _layout_seeds() -> list[bytes]:
     image = exported()
-    index = oci.encode(oci.Index([_described(image.manifest, oci.MANIFEST)]))
-    saved = json.dumps([{"Config": "c.json", "RepoTags": ["a:1"], "Layers": ["a/layer.tar", "b.tar"]}]).encode()
-    parts = (index, image.manifest, image.config, image.layers[0], saved, b"{}", make_tar({"/index.json": Made(index)}))
+    manifest = _manifest(image.config, image.layers)
+    index, saved = oci.encode(oci.Index([_described(manifest, oci.MANIFEST)])), _saved(len(image.layers))
+    parts = (index, manifest, image.config, image.layers[0], saved, b"{}", make_tar({"/index.json": Made(index)}))
     return [bytes([n, way]) + part for n, part in enumerate(parts) for way in range(2)]
 
 
 def _described(data: bytes, media_type: str) -> oci.Descriptor:
     return oci.Descriptor(media_type, f"sha256:{hashlib.sha256(data).hexdigest()}", len(data))
+
+
+def _manifest(config: bytes, layers: Sequence[bytes]) -> bytes:
+    described = [_described(each, oci.LAYER) for each in layers]
+    return oci.encode(oci.Manifest(_described(config, oci.CONFIG), described, media_type=oci.MANIFEST))
+
+
+def _saved(count: int) -> bytes:
+    layers = [f"{number}/layer.tar" for number in range(count)]
+    return json.dumps([{"Config": "c.json", "RepoTags": ["a:1"], "Layers": layers}]).encode()
 
 
 def _layout(data: bytes, room: Path) -> object:
@@ -137,12 +147,10 @@ def _layout(data: bytes, room: Path) -> object:
     manifest = body if lying == "manifest" else manifest
     index = body if lying == "index" else oci.encode(oci.Index([_described(manifest, oci.MANIFEST)]))
     blobs = {f"/blobs/{_described(each, '').digest.replace(':', '/')}": each for each in (manifest, config, *layers)}
-    names = [f"{n}/layer.tar" for n in range(len(layers))]
-    rows = json.dumps([{"Config": "c.json", "RepoTags": ["a:1"], "Layers": names}]).encode()
     parts = {"/index.json": index, "/oci-layout": body if lying == "oci-layout" else b"{}", **blobs}
     if way % 4 == 3 or lying == "saved":
-        parts = {"/manifest.json": body if lying == "saved" else rows, "/c.json": config}
-        parts.update(zip((f"/{name}" for name in names), layers))
+        parts = {"/manifest.json": body if lying == "saved" else _saved(len(layers)), "/c.json": config}
+        parts.update({f"/{number}/layer.tar": layer for number, layer in enumerate(layers)})
     path = room / "image"
     if way % 4 == 1 and lying != "tar":
         for name, part in parts.items():
