@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -141,9 +142,7 @@ def _layout(data: bytes, room: Path) -> object:
     image = exported()
     layers = [body if lying == "layer" else image.layers[0], *image.layers[1:]]
     config = body if lying == "config" else image.config
-    manifest = oci.encode(
-        oci.Manifest(_described(config, oci.CONFIG), [_described(each, oci.LAYER) for each in layers])
-    )
+    manifest = _manifest(config, layers)
     manifest = body if lying == "manifest" else manifest
     index = body if lying == "index" else oci.encode(oci.Index([_described(manifest, oci.MANIFEST)]))
     blobs = {f"/blobs/{_described(each, '').digest.replace(':', '/')}": each for each in (manifest, config, *layers)}
