@@ -41,7 +41,7 @@ minbase, `apt-get install --no-install-recommends`, wheels by pip in a venv, lis
 untrimmed tree cut down to what a short test drive opened or looked at, as slim does it, with the folders around it and
 the application's own files; × is against *safe* of the same application."""
 PROBED = """\
-What that costs: the same application with {} further abilities in a file of its own (`bench/rare.py`: names of users,
+What tracing costs: the same application with {} more abilities in a file of its own (`bench/rare.py`: names of users,
 time zones, codecs, a database, other processes, …), none of which the test drive used."""
 
 
