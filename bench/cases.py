@@ -28,12 +28,12 @@ PATIENCE = 60.0
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One application. Exactly one of ``run``, ``serve`` and ``python`` is set; what is said over a port is Latin-1.
+    """One application. Exactly one of ``run``, ``serve`` and ``python`` is set.
 
     ``run`` is a command in a fresh instance, given ``stdin``, that exits 0 and says ``expect``. ``python`` is a program
-    that says it. ``serve`` is a server that is asked on ``port``: for ``http``, or with ``send``; or by a command
-    inside, ``ask``, which is its health check too. With ``peer`` there is somebody to call: HTTP on ``{peer}``, TLS on
-    ``{tls}``, its authority in ``/peer.pem``; both say "hello from the peer".
+    that says it. ``serve`` is a server that is asked on ``port``: for ``http``, or with ``send`` (Latin-1, as is what
+    it answers); or by a command inside, ``ask``, which is its health check too. With ``peer`` there is somebody to
+    call: HTTP on ``{peer}``, TLS on ``{tls}``, its authority in ``/peer.pem``; both say "hello from the peer".
     """
 
     name: str

@@ -72,6 +72,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shared / "home"
 
 
+@pytest.fixture(scope="session")
+def runtime(home: Path) -> None:
+    """The OCI runtime in the run's store, where the machine has none: a made archive couldn't bring it."""
+    if shutil.which("crun") is None:
+        from oslet.model.source import Debian
+        from oslet.store import Store
+        from oslet.workspace.tools import provision
+
+        provision("crun", Store(home), lambda *_: None, Debian())
+
+
 @pytest.fixture
 def oslet(home: Path, tmp_path: Path) -> Iterator[Oslet]:
     command = Oslet(home, tmp_path)

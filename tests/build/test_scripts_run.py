@@ -35,7 +35,7 @@ echo rubbish > /tmp/x; echo rubbish > /run/x
 
 
 @pytest.fixture
-def archive(tmp_path: Path, busybox: Path) -> Iterator[FakeArchive]:
+def archive(tmp_path: Path, busybox: Path, runtime: None) -> Iterator[FakeArchive]:
     """``app``, whose postinst does what nobody can foresee, and a ``shell`` of busybox to do it with."""
     made = FakeArchive(tmp_path / "archive")
     applets = {f"/usr/bin/{a}": Made(link="busybox") for a in ("sh", "mkdir", "chmod", "chown", "rm", "ln", "touch")}

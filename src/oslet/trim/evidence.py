@@ -40,6 +40,8 @@ _LONGEST = 96
 _CALLS = (b"iconv_open", b"system", b"popen", b"wordexp", b"dlopen", b"getaddrinfo", b"getpwnam", b"getservbyname")
 _COMMAND_LINE = re.compile(rb"\0([a-z][a-z0-9_.+-]{1,30}) (?=[-/%\"'<>|&2$])[^\0]{0,200}\0")
 """In an ELF file that runs a shell, a text that reads as a command line: a word, and then an option or a path."""
+_HYPHENED = re.compile(rb"\0([a-z][a-z0-9]{1,20}(?:-[a-z0-9]{2,20}){1,3})(?=\0)")
+"""In an ELF file that starts programs, a text that may name one: with a hyphen, since others are words too."""
 _COMMENT = re.compile(r"(?m)(?:^|(?<=\s))#.*$")
 _BEFORE = "then|do|else|elif|if|while|until|exec|xargs|env|nice|nohup|command|eval|trap|time|gosu"
 _WORD = re.compile(
@@ -58,8 +60,9 @@ class Evidence(Struct, frozen=True, omit_defaults=True):
     ``interpreter`` is the program that the kernel starts for it, with the words after ``#!``. ``needed``, ``rpath``,
     ``runpath``, ``soname`` and ``machine`` are the ELF header's; ``notes`` the sonames of its dlopen notes, ``loads``
     names of libraries in its texts, ``plugins`` those that a configuration names, ``calls`` C functions of interest.
-    ``paths`` are absolute paths in its texts, ``commands`` words that may be programs, ``imports`` Python modules
-    (``.x`` relative), ``mentions`` dotted names in Python texts, ``shell`` whether Python code asks for one.
+    ``paths`` are absolute paths in its texts, ``commands`` words that may be programs, ``helpers`` a program's own
+    texts that may name others, ``imports`` Python modules (``.x`` relative), ``mentions`` dotted names in Python texts,
+    ``shell`` whether Python code asks for one.
     Its defaults are omitted when it is spelled: it is remembered, and is no part of any identity.
     """
 
@@ -75,6 +78,7 @@ class Evidence(Struct, frozen=True, omit_defaults=True):
     calls: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
+    helpers: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     mentions: tuple[str, ...] = ()
     shell: bool = False
@@ -119,6 +123,7 @@ def _of_elf(path: str, data: bytes) -> Evidence:
         loads=_libraries(data),
         calls=tuple(name.decode() for name in _CALLS if b"\0" + name + b"\0" in data),
         commands=_command_lines(data),
+        helpers=_helpers(data),
         paths=_once(m[0].decode() for m in _BUILT_WITH.finditer(data) if m[0][0] != EQUALS and len(m[0]) < MAX_PATH),
     )
 
@@ -191,6 +196,12 @@ def _command_lines(data: bytes) -> tuple[str, ...]:
     if b"\0popen\0" not in data and b"\0system\0" not in data:
         return ()
     return _once(match[1].decode() for match in _COMMAND_LINE.finditer(data))
+
+
+def _helpers(data: bytes) -> tuple[str, ...]:
+    if b"\0exec" not in data and b"\0posix_spawn" not in data:
+        return ()
+    return _once(match[1].decode() for match in _HYPHENED.finditer(data))
 
 
 def _paths(data: bytes) -> tuple[str, ...]:

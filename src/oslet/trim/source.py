@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 _CONTINUED = re.compile(r"\\\r?\n")
 _IMPORT = re.compile(r"import\b")
-_BEFORE = re.compile(r"(?:.*[;:])?+[ \t\f]*+(?:from[ \t]*(?P<module>\.*[ \t]*[\w.]*)[ \t]*)?")
+_BEFORE = re.compile(r"(?:.*[;:\"'])?+[ \t\f]*+(?:from[ \t]*(?P<module>\.*[ \t]*[\w.]*)[ \t]*)?")
 """What may stand on a line before the word import, if that begins a statement or ends the ``from`` of one."""
-_NAMES = re.compile(r"[ \t]*(?:\((?:[^)#]++|\#[^\n]*+)*+\)|[^\n;#]++)")
+_NAMES = re.compile(r"[ \t]*(?:\((?:[^)#]++|\#[^\n]*+)*+\)|[^\n;#\"']++)")
 _DYNAMIC = re.compile(r"(?:__import__|_module|resolve_name|importorskip)\s*\(\s*[rbuf]*[\"'](\.*[\w.]*)[\"'{]")
 _DOTTED = re.compile(r"[\"']([A-Za-z_]\w*\.[\w.]*)([\"':{%])")
 _RUN = re.compile(
