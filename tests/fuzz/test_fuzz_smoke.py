@@ -14,7 +14,7 @@ from fuzz.judge import Finding, Reader, judge, promise
 from fuzz.readers import READERS
 
 ROOT = Path(__file__).parents[2]
-COUNT = 120
+COUNT = 80
 
 
 def python(*words: str) -> subprocess.CompletedProcess[str]:

@@ -21,7 +21,7 @@ TABLES = 2
 """Version of the tables: a change of what is kept or how makes new files."""
 MAX_PACKAGES = 1 << 20
 MAX_NAMES = 1 << 20
-"""Names that an index may mention or provide; Debian's mention 120,000."""
+"""Names that an index may mention or provide; bookworm's mention 107,526."""
 PRIORITIES = {"required": 1, "important": 2, "standard": 3, "optional": 4, "extra": 5}
 FIELDS = (
     *("Package", "Version", "Architecture", "Multi-Arch", "Essential", "Priority", "Pre-Depends", "Depends"),

@@ -14,7 +14,7 @@ from oslet.errors import BuildError
 from oslet.model.tree import MAX_PATH, Entry, Tree, follow, standable
 
 MAX_MATCHES = 50_000
-"""Paths that one pattern may match: several times what the largest image holds below /usr."""
+"""Paths that one pattern may match: more than most images hold."""
 
 
 class Objects(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from oslet.errors import IntegrityError
 
 MAX_PARAGRAPH = 4 << 20
-"""Bytes of the longest paragraph of a long file; the largest of Debian's, a kernel's Provides, has 20 KiB."""
+"""Bytes of the longest paragraph of a long file; the largest of bookworm's index has 75 KiB."""
 
 
 def paragraph(text: str, *, where: str = "") -> dict[str, str]:

@@ -7,7 +7,7 @@ import time
 MAX_STEPS = 50_000
 MAX_CHARACTERS = 32 << 20
 MAX_SECONDS = 5.0
-"""Statements, characters handled, and seconds of this thread; the longest known script takes 0.1 s."""
+"""Statements, characters handled, and seconds of this thread; a script of a package takes milliseconds."""
 
 
 class Budget:

@@ -28,7 +28,7 @@ from oslet.build.scripts.words import fields, text_of
 MAX_DEPTH = 60
 MAX_SCRIPT = 256 << 10
 MAX_HEREDOCS = 500
-"""Characters and here-documents of one script: five times what the longest known has."""
+"""Characters and here-documents of one script: the longest of 589 packages has 15 KiB."""
 MAX_TEXT = 1 << 20
 
 
