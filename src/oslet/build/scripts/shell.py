@@ -25,7 +25,7 @@ from oslet.build.scripts.streams import Lines, joined
 from oslet.build.scripts.words import fields, text_of
 
 MAX_STEPS = 50_000
-MAX_DEPTH = 60
+MAX_DEPTH = 100
 MAX_TEXT = 1 << 20
 
 
@@ -63,7 +63,9 @@ class Shell:
         self.status = 0
         self.substituted = 0
         self.errexit = False
-        self.nounset = False
+        self.options: set[str] = set()
+        self.exported: set[str] = set()
+        self.bash = False
         self.uid = self.gid = 0
         self.at_exit = ""
         self.input = Lines("")
@@ -81,6 +83,7 @@ class Shell:
 
     def read(self, text: str) -> int:
         """Evaluate a whole script; its exit status. Raises Unreadable."""
+        self.bash = bool(re.match(r"#! ?\S*(bash|env bash)\b", text))
         self._texts[self.source] = text.encode()
         try:
             status = self.run(self._tree(text))
@@ -179,6 +182,13 @@ class Shell:
         if len(value) > MAX_TEXT:
             raise self.unreadable(None, f"{name} grows beyond {MAX_TEXT} characters")
         self.variables[name] = value
+        if "a" in self.options:
+            self.exported.add(name)
+
+    def unset(self, name: str, node: Node) -> None:
+        """``set -u``: what isn't set ends the script, or more likely was misread."""
+        if "u" in self.options:
+            raise self.unreadable(node, f"{name} isn't set")
 
     def positional(self) -> list[str]:
         return self.args
@@ -199,7 +209,7 @@ class Shell:
 
     def glob(self, pattern: str) -> list[str]:
         absolute = pattern if pattern.startswith("/") else f"{self.cwd.rstrip('/')}/{pattern}"
-        found = self.install.glob(absolute)
+        found = self.install.glob(absolute) if "f" not in self.options else []
         skip = len(absolute) - len(pattern)
         return [path[skip:] for path in found]
 
@@ -243,18 +253,21 @@ class Shell:
     def apart(self, body: Callable[[], int]) -> int:
         """Run in a subshell: variables, functions and folder are this one's own."""
         kept = (dict(self.variables), dict(self.functions), self.cwd, list(self.args), self.errexit)
+        options, exported = self.options, set(self.exported)
         try:
             return body()
         except Exit as end:
             return end.status
         finally:
             self.variables, self.functions, self.cwd, self.args, self.errexit = kept
+            self.options, self.exported = options, exported
 
     # — commands —
 
     def _command(self, node: Node) -> int:
         words: list[str] = []
         before: dict[str, str | None] = {}
+        exported = set(self.exported)
         self.substituted = 0
         end = -1
         for child in node.children:
@@ -274,8 +287,10 @@ class Shell:
                 words.extend(fields(self, child))
         self.node = node
         try:
+            self.exported.update(before if words else ())
             status = self.call(words, node) if words else self.substituted
         finally:
+            self.exported -= before.keys() - exported
             for variable, value in before.items() if words else ():
                 if value is None:
                     self.variables.pop(variable, None)
@@ -332,7 +347,8 @@ class Shell:
             what = "does something that oslet can't foresee" if path else "isn't a command that oslet knows"
             raise self.unreadable(node, f"{name} {what}")
         inner = Shell(self.install, self.tables, self.facts, path, args)
-        inner.variables = dict(self.variables)
+        inner.variables = {n: v for n, v in self.variables.items() if n in self.exported}
+        inner.exported = set(inner.variables)
         inner.input, inner.out, inner.cwd = self.input, self.out, self.cwd
         inner.depth = self.depth + 10
         if inner.depth > MAX_DEPTH:
