@@ -29,6 +29,10 @@ MAX_DEPTH = 100
 MAX_TEXT = 1 << 20
 
 
+_UNSAFE = re.compile(r"\{[0-9]*(?:\.\.[0-9]*)?[^\x00-\xff]")
+"""Where the grammar's scanner asks C's ``isdigit`` about any character: beyond U+00FF that reads foreign memory, or
+dies (tree-sitter-bash issue 337)."""
+_NO_BRACE = "a brace before a character beyond Latin-1 isn't understood"
 _BRACKETS = re.compile(r"(?<![^\s])\[ ([^\n\]]*\s\\\([^\n\]]*) \]")
 
 
@@ -108,6 +112,9 @@ class Shell:
     def _tree(self, text: str) -> Node:
         """A whole text parsed. The grammar doesn't know ``\\(`` as a word of ``[``, but as one of ``test``."""
         text = joined(text)
+        if unsafe := _UNSAFE.search(text):
+            line = text.count("\n", 0, unsafe.start())
+            raise Unreadable(self.source, line + 1, text.split("\n")[line].strip(), _NO_BRACE)
         tree = self.parse(text)
         if tree.has_error and (respelled := _BRACKETS.sub(r"test \1", text)) != text:
             tree = self.parse(respelled)
@@ -116,6 +123,8 @@ class Shell:
         return tree
 
     def parse(self, text: str) -> Node:
+        if _UNSAFE.search(text):
+            raise self.unreadable(None, _NO_BRACE)
         return _parser().parse(text.encode()).root_node
 
     def _unparsed(self, tree: Node) -> Unreadable:
