@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import shutil
 import socket
@@ -174,7 +175,7 @@ def built(workspace: Workspace, where: Path, application: Application, variant: 
     file = where / f"{application.example}.toml"
     plain = where / "plain"
     if not plain.exists():
-        shutil.copyfile(file, plain)
+        plain.write_text(re.sub(r"\[features\]\n(?:.+\n)+", "", file.read_text()))
     head = f'trim = "{variant.trim}"\nfeatures = {{ {variant.features} }}\n'
     if application.suite != "trixie":
         head += f'source = {{ suite = "{application.suite}" }}\n'

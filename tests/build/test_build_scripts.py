@@ -213,6 +213,21 @@ def test_arithmetic_is_cs(a: int, b: int, operator: str) -> None:
     assert evaluate(f"({a}) {operator} {b}", lambda name: "0") == expected
 
 
+@pytest.mark.parametrize(
+    ("script", "line"),
+    [
+        ("true\n{\U000f0000", 4),
+        ("echo a{1..2\u4e2d}", 3),
+        ("true\n# {..\U0010ffff", 4),
+        ("x='{'\neval \"$x\U0001f600\"", 4),
+    ],
+)
+def test_a_character_that_the_grammar_dies_of_is_refused(store: Store, script: str, line: int) -> None:
+    with pytest.raises(BuildError, match="a brace before a character") as caught:
+        read(world(store), script)
+    assert caught.value.where == f"app.postinst:{line}"
+
+
 @given(st.text(max_size=80))
 def test_no_text_makes_the_reader_fail_otherwise(text: str) -> None:
     class Shelf:
@@ -228,3 +243,40 @@ def test_no_text_makes_the_reader_fail_otherwise(text: str) -> None:
         read_script(install, "app", "postinst", f"#!/bin/sh\n{text}")
     except BuildError as error:
         assert error.where
+
+
+def test_a_local_name_begins_as_it_was_outside_in_dash_and_unset_in_bash(store: Store) -> None:
+    text = "x=1; f() { local x=2; local x; local y; echo $x${y:-none}; x=3; }; y=4; f; echo $x$y"
+    assert printed(store, text) == "24\n14\n"
+    install = world(store, usr__bin__b=f"#!/bin/bash\n{text}\n")
+    install.own("/usr/bin/b", "", mode=0o755)
+    assert read(install, "b > /out").text("/out") == "2none\n14\n"
+
+
+def test_another_script_sees_exported_variables_only(store: Store) -> None:
+    install = world(
+        store, usr__bin__inner="#!/bin/sh\nwhile getopts a:b o; do echo $o; done\necho ${x-no} ${y-no} ${z-no}\n"
+    )
+    install.own("/usr/bin/inner", "", mode=0o755)
+    files = read(install, "x=1; y=2; export y; while getopts c o -c -c; do :; done; { z=3 inner -a1 -b; inner; } >/out")
+    assert files.text("/out") == "a\nb\nno 2 3\nno 2 no\n"
+
+
+@pytest.mark.parametrize(
+    "script", ["set -u\necho $nosuch", "set -eu -o pipefail\necho ${nosuch%x}", "set -o nounset; f $2"]
+)
+def test_set_u_ends_a_script_that_was_misread(store: Store, script: str) -> None:
+    with pytest.raises(BuildError, match="isn't set"):
+        read(world(store), script.replace("$2", "$7"))
+
+
+def test_options_of_set_leave_the_arguments_alone(store: Store) -> None:
+    assert printed(store, "set -euo pipefail; set -f; echo $1 /*; set +f; set -- a b; echo $#") == "configure /*\n2\n"
+    with pytest.raises(BuildError, match="status 1"):
+        read(world(store), "set -o pipefail\nfalse | true")
+
+
+def test_declared_words_are_assigned(store: Store) -> None:
+    assert (
+        printed(store, 'n=a; export "$n=1 2"; f() { local "b=3"; echo $a $b; }; f; echo ${b-none}') == "1 2 3\nnone\n"
+    )

@@ -31,7 +31,7 @@ def test_postgres_in_one_language(oslet: Oslet, free_port: Callable[[], int], tm
 
     declaration = oslet.example("postgres")
     before = oslet.json("build", str(declaration))["size"]
-    declaration.write_text(f'{declaration.read_text()}\n[features]\nicu = "en"\n')
+    declaration.write_text(declaration.read_text().replace("[features]", '[features]\nicu = "en"'))
     assert oslet.json("build", str(declaration))["size"] <= before - (22 << 20)
     (tmp_path / "password").write_text("correct horse")
     port = free_port()

@@ -204,9 +204,11 @@ def test_keep_and_the_command_overrule_every_rule() -> None:
     assert said(tree, "/etc/init.d/web2").startswith("init-systems: ")
 
 
-def test_level_packages_cuts_nothing() -> None:
-    world = World(web=["/usr/bin/web"], rest=["/usr/bin/rest"])
+def test_level_packages_cuts_nothing_but_what_the_declaration_turns_off() -> None:
+    world = World(web=["/usr/bin/web"], rest=["/usr/bin/rest", "/usr/lib/x/engines-3/afalg.so"])
     assert world.cut("web", command=["web"], trim="packages") == world.tree
+    tree = world.cut("web", command=["web"], trim="packages", features={"openssl.engines": False})
+    assert files(tree) == {"/usr/bin/web", "/usr/bin/rest"}
 
 
 @pytest.mark.parametrize("name", ["postgres.jitt", "python.sqlite"])

@@ -19,7 +19,7 @@ from oslet.trim.linker import Linker
 from oslet.trim.modules import Modules, search_path
 from oslet.trim.places import Places
 from oslet.trim.reach import Reach
-from oslet.trim.rules import Rule, globs, rules
+from oslet.trim.rules import Feature, Rule, globs, rules
 from oslet.trim.spared import wanted_by
 from oslet.trim.world import Edge, Read, World
 
@@ -47,14 +47,27 @@ class Given(NamedTuple):
 
 
 def cut(tree: Tree, given: Given) -> Tree:
-    """The part of ``tree`` that stays at ``given.policy.trim``: all of it at "packages". Twice changes nothing."""
+    """The part of ``tree`` that stays at ``given.policy.trim``; at "packages" all but what the declaration itself turns
+    off. Twice changes nothing."""
     if given.policy.trim == "packages":
-        return tree
+        return _without(tree, [f for f, wanted, _ in decide(given.policy.features) if wanted is False and f.default])
     verdict = _Verdict(tree, given)
     looked_at = verdict.world()
     edges = Reach(looked_at).walk(given.asked)
     verdict.byte_code(edges, imported(looked_at, given.asked))
     return verdict.tree(edges)
+
+
+def _without(tree: Tree, off: Sequence[Feature]) -> Tree:
+    """``tree`` without the paths of some features."""
+    gone = {e.path: f for e in tree.entries for f in off if e.kind != "dir" and f.paths.fullmatch(e.path)}
+    left = [
+        replace(e, reason=f"feature {f.name}: the declaration says false; what it is: {f.help}", by="")
+        for e in tree.entries
+        if (f := gone.get(e.path))
+    ]
+    dropped = sorted((*tree.dropped, *left), key=lambda e: e.path)
+    return Tree(tuple(e for e in tree.entries if e.path not in gone), tuple(dropped)) if gone else tree
 
 
 def world(tree: Tree, given: Given) -> World:

@@ -9,6 +9,7 @@ from oslet.build.scripts.shell import Command, Shell
 from oslet.build.scripts.signals import Exit, Loop, Return
 
 _ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+_OPTIONS = {"errexit": "e", "nounset": "u", "noglob": "f", "allexport": "a", "noexec": "n"}
 
 
 def unescape(text: str) -> str:
@@ -23,22 +24,19 @@ def unescape(text: str) -> str:
 
 
 def _set(shell: Shell, args: list[str]) -> int:
-    if args and args[0] == "--":
-        shell.args = args[1:]
-        return 0
     while args and re.fullmatch(r"[-+][a-zA-Z]+", args[0]):
-        on = args[0][0] == "-"
-        if "e" in args[0]:
-            shell.errexit = on
-        if args[0][1:] == "o":
-            args = args[1:]
-            shell.errexit = on if args[:1] == ["errexit"] else shell.errexit
+        on, letters = args[0][0] == "-", set(args[0][1:])
         args = args[1:]
-        if args and args[0] == "--":
-            shell.args = args[1:]
-            return 0
+        if "o" in letters and args:
+            letters.add(_OPTIONS.get(args[0], args[0]))
+            args = args[1:]
+        if "n" in letters:
+            raise shell.unreadable(None, "set -n isn't understood")
+        shell.options = shell.options | letters if on else shell.options - letters
+        if "e" in letters:
+            shell.errexit = on
     if args:
-        shell.args = args
+        shell.args = args[1:] if args[0] == "--" else args
     return 0
 
 

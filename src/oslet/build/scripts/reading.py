@@ -111,6 +111,7 @@ def read_script(install: Install, package: str, script: str, text: str) -> None:
         shell = Shell(install, TABLES, known, source, ["install"] if script == "preinst" else ["configure", ""])
         shell.errexit = text.partition("\n")[0].rstrip().endswith(" -e") or recipe is not None
         shell.variables.update(_environment(install, package, script))
+        shell.exported.update(shell.variables)
         status = shell.read(text)
         if status:
             raise shell.unreadable(None, f"it would fail with status {status}")

@@ -25,14 +25,17 @@ from oslet.build.scripts.statements import STATEMENTS, assign, body
 from oslet.build.scripts.streams import Lines, joined
 from oslet.build.scripts.words import fields, text_of
 
-MAX_DEPTH = 60
+MAX_DEPTH = 100
 MAX_SCRIPT = 256 << 10
 MAX_HEREDOCS = 500
 """Characters and here-documents of one script: the longest of 589 packages has 15 KiB."""
 MAX_TEXT = 1 << 20
 
-
 _BRACKETS = re.compile(r"(?<![^\s])\[ ([^\n\[\]]*\s\\\([^\n\[\]]*) \]")
+_UNSAFE = re.compile(r"\{[0-9]*(?:\.\.[0-9]*)?[^\x00-\xff]")
+"""Where the grammar's scanner asks C's ``isdigit`` about any character: beyond U+00FF that reads foreign memory, or
+dies (tree-sitter-bash issue 337)."""
+_NO_BRACE = "a brace before a character beyond Latin-1 isn't understood"
 
 
 class Command(Protocol):
@@ -75,7 +78,9 @@ class Shell:
         self.status = 0
         self.substituted = 0
         self.errexit = False
-        self.nounset = False
+        self.options: set[str] = set()
+        self.exported: set[str] = set()
+        self.bash = False
         self.uid = self.gid = 0
         self.at_exit = ""
         self.input = Lines("")
@@ -91,6 +96,7 @@ class Shell:
 
     def read(self, text: str) -> int:
         """Evaluate a whole script; its exit status. Raises Unreadable."""
+        self.bash = bool(re.match(r"#! ?\S*(bash|env bash)\b", text))
         self._texts[self.source] = text.encode()
         try:
             status = self._to_its_end(self._tree(text))
@@ -126,6 +132,9 @@ class Shell:
     def _tree(self, text: str) -> Node:
         """A whole text parsed. The grammar doesn't know ``\\(`` as a word of ``[``, but as one of ``test``."""
         text = joined(text)
+        if unsafe := _UNSAFE.search(text):
+            line = text.count("\n", 0, unsafe.start())
+            raise Unreadable(self.source, line + 1, text.split("\n")[line].strip(), _NO_BRACE)
         tree = self.parse(text)
         if tree.has_error and (respelled := _BRACKETS.sub(r"test \1", text)) != text:
             tree = self.parse(respelled)
@@ -137,6 +146,8 @@ class Shell:
         self.spend(len(text))
         if len(text) > MAX_SCRIPT or text.count("<<") > MAX_HEREDOCS:  # the grammar's time grows with their square
             raise self.unreadable(None, "a script that is too long")
+        if _UNSAFE.search(text):
+            raise self.unreadable(None, _NO_BRACE)
         return _parser().parse(text.encode()).root_node
 
     def _unparsed(self, tree: Node) -> Unreadable:
@@ -208,6 +219,13 @@ class Shell:
             raise self.unreadable(None, f"{name} grows beyond {MAX_TEXT} characters")
         self.spend(len(value))
         self.variables[name] = value
+        if "a" in self.options:
+            self.exported.add(name)
+
+    def unset(self, name: str, node: Node) -> None:
+        """``set -u``: what isn't set ends the script, or more likely was misread."""
+        if "u" in self.options:
+            raise self.unreadable(node, f"{name} isn't set")
 
     def positional(self) -> list[str]:
         self.spend(sum(map(len, self.args)) + len(self.args))
@@ -229,7 +247,7 @@ class Shell:
 
     def glob(self, pattern: str) -> list[str]:
         absolute = pattern if pattern.startswith("/") else f"{self.cwd.rstrip('/')}/{pattern}"
-        found = self.install.glob(absolute)
+        found = self.install.glob(absolute) if "f" not in self.options else []
         skip = len(absolute) - len(pattern)
         self.spend(sum(map(len, found)))
         return [path[skip:] for path in found]
@@ -276,18 +294,21 @@ class Shell:
     def apart(self, body: Callable[[], int]) -> int:
         """Run in a subshell: variables, functions and folder are this one's own."""
         kept = (dict(self.variables), dict(self.functions), self.cwd, list(self.args), self.errexit)
+        options, exported = self.options, set(self.exported)
         try:
             return body()
         except Exit as end:
             return end.status
         finally:
             self.variables, self.functions, self.cwd, self.args, self.errexit = kept
+            self.options, self.exported = options, exported
 
     # — commands —
 
     def _command(self, node: Node) -> int:
         words: list[str] = []
         before: dict[str, str | None] = {}
+        exported = set(self.exported)
         self.substituted = 0
         end = -1
         for child in node.children:
@@ -307,8 +328,10 @@ class Shell:
                 words.extend(fields(self, child))
         self.node = node
         try:
+            self.exported.update(before if words else ())
             status = self.call(words, node) if words else self.substituted
         finally:
+            self.exported -= before.keys() - exported
             for variable, value in before.items() if words else ():
                 if value is None:
                     self.variables.pop(variable, None)
@@ -365,7 +388,8 @@ class Shell:
             what = "does something that oslet can't foresee" if path else "isn't a command that oslet knows"
             raise self.unreadable(node, f"{name[:80]} {what}")
         inner = Shell(self.install, self.tables, self.facts, path, args, self.budget)
-        inner.variables = dict(self.variables)
+        inner.variables = {n: v for n, v in self.variables.items() if n in self.exported}
+        inner.exported = set(inner.variables)
         inner.input, inner.out, inner.cwd = self.input, self.out, self.cwd
         inner.depth = self.depth + 10
         if inner.depth > MAX_DEPTH:

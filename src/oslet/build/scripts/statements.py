@@ -104,16 +104,18 @@ def _not(shell: Shell, node: Node) -> int:
 def _pipeline(shell: Shell, node: Node) -> int:
     stages = [c for c in node.children if c.is_named]
     before = shell.input
-    status = 0
+    status = failed = 0
     try:
         for stage in stages[:-1]:
             with shell.captured() as out, shell.testing():
-                status = shell.apart(lambda stage=stage: shell.run(stage))  # type: ignore[misc]
+                failed = shell.apart(lambda stage=stage: shell.run(stage)) or failed  # type: ignore[misc]
             shell.input = Lines("".join(out))
         with shell.testing():
             status = shell.apart(lambda: shell.run(stages[-1]))
     finally:
         shell.input = before
+    if "pipefail" in shell.options:
+        status = status or failed
     if stages[0].type == "negated_command":
         return 0 if status else 1
     return shell.fails(node, status)
@@ -188,27 +190,40 @@ def assign(shell: Shell, node: Node) -> str:
 
 
 def _declaration(shell: Shell, node: Node) -> int:
-    local = node.children[0].type in ("local", "declare", "typeset") and bool(shell.locals)
+    """``export``, ``readonly``, ``local``. A local name begins as it was outside (dash); in bash it begins unset."""
+    verb = node.children[0].type
+    local = verb in ("local", "declare", "typeset") and bool(shell.locals)
     for child in node.children[1:]:
-        names = [(child.text or b"").decode()] if child.type == "variable_name" else []
         if child.type == "variable_assignment":
             target = child.child_by_field_name("name")
-            names = [(target.text or b"").decode()] if target is not None else []
-        elif child.type not in ("variable_name", "word"):
-            names = [w.partition("=")[0] for w in fields(shell, child)]
-        for name in names if local else ():
-            shell.locals[-1].setdefault(name, shell.variables.get(name))
+            given = [(target.text or b"").decode()] if target is not None else []
+        elif child.type == "variable_name":
+            given = [(child.text or b"").decode()]
+        else:
+            given = [word for word in fields(shell, child) if not word.startswith("-")]
+        for word in given:
+            name, equals, value = word.partition("=")
+            if local and name not in shell.locals[-1]:
+                shell.locals[-1][name] = shell.variables.get(name)
+                if shell.bash and child.type != "variable_assignment":
+                    shell.variables.pop(name, None)
+            if equals:
+                shell.assign(name, value)
+            if verb == "export":
+                shell.exported.add(name)
         if child.type == "variable_assignment":
             assign(shell, child)
-        elif local and child.type == "variable_name":
-            shell.variables.pop(names[0], None)
     return 0
 
 
 def _unset(shell: Shell, node: Node) -> int:
-    for child in node.children[1:]:
-        for name in fields(shell, child):
+    names = [name for child in node.children[1:] for name in fields(shell, child)]
+    for name in (n for n in names if not n.startswith("-")):
+        if "-f" in names:
+            shell.functions.pop(name, None)
+        else:
             shell.variables.pop(name, None)
+            shell.exported.discard(name)
     return 0
 
 

@@ -41,6 +41,8 @@ class Scope(Protocol):
 
     def parse(self, text: str) -> Node: ...
 
+    def unset(self, name: str, node: Node) -> None: ...
+
     def unreadable(self, node: Node, why: str) -> Exception: ...
 
 
@@ -197,27 +199,32 @@ def _expanded(scope: Scope, node: Node, source: str, *, quoted: bool) -> Iterato
                 yield Piece("", "break")
             yield Piece(value, kind)
     elif node.type == "simple_expansion":
-        yield Piece(_value(scope, source[1:]), kind)
+        yield Piece(_value(scope, source[1:], node), kind)
     else:
         yield from _braced(scope, node, source[2:-1], kind)
 
 
-def _value(scope: Scope, name: str) -> str:
+def _value(scope: Scope, name: str, node: Node) -> str:
     if name in "@*":
         return " ".join(scope.positional())
-    return scope.variable(name) or ""
+    value = scope.variable(name)
+    if value is None:
+        scope.unset(name, node)
+    return value or ""
 
 
 def _braced(scope: Scope, node: Node, inner: str, kind: Literal["quoted", "split"]) -> Iterator[Piece]:
     """``${…}``: defaults, alternatives, lengths and the four removals (XCU 2.6.2)."""
     if inner.startswith("#") and len(inner) > 1 and _NAME.fullmatch(inner[1:]):
-        yield Piece(str(len(_value(scope, inner[1:]))), kind)
+        yield Piece(str(len(_value(scope, inner[1:], node))), kind)
         return
     name = _NAME.match(inner)
     operator = _OPERATOR.fullmatch(inner[name.end() :]) if name else None
     if name is None or (operator is None and name.end() != len(inner)):
         raise scope.unreadable(node, "an expansion of bash that isn't understood")
     value = scope.variable(name[0]) if name[0] not in "@*" else (" ".join(scope.positional()) or None)
+    if value is None and name[0] not in "@*" and (operator is None or operator[1][0] in "#%"):
+        scope.unset(name[0], node)
     if operator is None:
         yield Piece(value or "", kind)
         return
