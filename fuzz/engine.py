@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-import tempfile
 from pathlib import Path
 
 import atheris
@@ -19,18 +18,17 @@ with atheris.instrument_imports(include=["oslet", "installer", "tomllib", "zipfi
     import oslet.cli.render  # the rest of ours, imported by what is read below  # noqa: F401
     from fuzz.readers import READERS
 
-from fuzz.guard import MEMORY_DISK, PATIENCE, Guard, bound, peak
+from fuzz.guard import PATIENCE, Guard, bound, peak
 from fuzz.judge import Finding, judge
 
 
-def main(name: str, seconds: int, corpus: Path, findings: Path) -> None:
+def main(name: str, seconds: int, corpus: Path, findings: Path, room: Path) -> None:
     reader = READERS[name]
     for data in reader.seeds():
         (corpus / f"seed-{hashlib.sha256(data).hexdigest()[:16]}").write_bytes(data)
     words = corpus.with_name(f"{corpus.name}.dict")
     words.write_text("".join(f'"{_escaped(word)}"\n' for word in reader.words if word))
-    room = tempfile.TemporaryDirectory(prefix="oslet-fuzz-", dir=MEMORY_DISK)
-    guard = Guard(Path(room.name))
+    guard = Guard(room)
     seen: set[str] = set()
     counts = {"executions": 0, "taken": 0}
 
@@ -72,4 +70,4 @@ def _escaped(word: bytes) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]))
+    main(sys.argv[1], int(sys.argv[2]), *map(Path, sys.argv[3:6]))

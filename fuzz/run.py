@@ -13,12 +13,14 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 from fuzz import smoke
+from fuzz.guard import MEMORY_DISK
 from fuzz.readers import READERS
 
 ROOT = Path(__file__).parents[1]
@@ -50,11 +52,11 @@ def fuzz(name: str, seconds: int, folder: Path) -> Run:
         left = seconds - int(time.monotonic() - began)
         if left < 1:
             break
-        words = (sys.executable, "-m", "fuzz.engine", name, str(left), str(corpus), str(findings))
+        words = [sys.executable, "-m", "fuzz.engine", name, str(left), str(corpus), str(findings)]
         counts = folder / f"{name}.json"
         counts.unlink(missing_ok=True)
-        with (folder / f"{name}.log").open("w+b") as log:
-            done = subprocess.run(words, cwd=ROOT, env=_environment(), stdout=log, stderr=log, check=False)
+        with _room() as room, (folder / f"{name}.log").open("w+b") as log:
+            done = subprocess.run([*words, room], cwd=ROOT, env=_environment(), stdout=log, stderr=log, check=False)
             log.seek(0)
             said = _PULSE.findall(log.read().decode("utf-8", "replace"))
         if counts.exists():
@@ -66,6 +68,11 @@ def fuzz(name: str, seconds: int, folder: Path) -> Run:
             print(f"{name}: ended with {done.returncode}, see {folder / name}.log", file=sys.stderr)
     held = [path for path in findings.glob(f"{name}-*") if path.suffix != ".txt"]
     return Run(name, time.monotonic() - began, executions, taken, edges, features, peak, len(held))
+
+
+def _room() -> tempfile.TemporaryDirectory[str]:
+    """Where a reader may write; removed here, since the engine ends its process without a farewell."""
+    return tempfile.TemporaryDirectory(prefix="oslet-fuzz-", dir=MEMORY_DISK)
 
 
 def _environment() -> dict[str, str]:

@@ -118,7 +118,7 @@ def _layout_seeds() -> list[bytes]:
     manifest = _manifest(image.config, image.layers)
     index, saved = oci.encode(oci.Index([_described(manifest, oci.MANIFEST)])), _saved(len(image.layers))
     parts = (index, manifest, image.config, image.layers[0], saved, b"{}", make_tar({"/index.json": Made(index)}))
-    return [bytes([n, way]) + part for n, part in enumerate(parts) for way in range(2)]
+    return [bytes([n, way]) + part for n, part in enumerate(parts) for way in (0, 1, 3, 7, 11)]
 
 
 def _described(data: bytes, media_type: str) -> oci.Descriptor:
@@ -149,7 +149,9 @@ def _layout(data: bytes, room: Path) -> object:
     parts = {"/index.json": index, "/oci-layout": body if lying == "oci-layout" else b"{}", **blobs}
     if way % 4 == 3 or lying == "saved":
         parts = {"/manifest.json": body if lying == "saved" else _saved(len(layers)), "/c.json": config}
-        parts.update({f"/{number}/layer.tar": layer for number, layer in enumerate(layers)})
+        suffix = ("", ".gz", ".zst")[way // 4 % 3]
+        packings = [containers.packed(layer, suffix, Choices(b"")) for layer in layers]
+        parts.update({f"/{number}/layer.tar": packed for number, packed in enumerate(packings)})
     path = room / "image"
     if way % 4 == 1 and lying != "tar":
         for name, part in parts.items():

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import lzma
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fuzz.containers import fit, summed
+from fuzz.choices import Choices
+from fuzz.containers import fit, packed, summed
 from fuzz.readers.binaries import make_elf
+from fuzz.readers.images import exported
 
 from oslet.archive import index
+from oslet.archive.layout import load
 from oslet.build.accounts import Users
 from oslet.build.alternatives import Alternatives
 from oslet.build.files import Files
@@ -235,6 +239,22 @@ def test_what_took_the_square_of_its_length(tmp_path: Path) -> None:
     text = f"{BIG}echo ${{x}}b | tr -d '\1-\U0010fffe' > /out\n: {'$' * 100_000}"
     read_script(install, "app", "postinst", f"#!/bin/sh\n{text}\n")
     assert files.data("/out") == b""
+
+
+# — images —
+
+
+@pytest.mark.parametrize("packing", ["", ".gz", ".zst"])
+def test_saved_images_whose_layers_are_compressed(tmp_path: Path, packing: str) -> None:
+    seed = exported()
+    layers = [packed(layer, packing, Choices(b"")) for layer in seed.layers]
+    names = [f"{number}.tar" for number in range(len(layers))]
+    saved = json.dumps([{"Config": "c.json", "RepoTags": ["a:1"], "Layers": names}]).encode()
+    parts = {"/manifest.json": saved, "/c.json": seed.config, **{f"/{n}": d for n, d in zip(names, layers)}}
+    path = tmp_path / "image.tar"
+    path.write_bytes(make_tar({name: Made(data) for name, data in parts.items()}))
+    pulled = load(path, "", Store(tmp_path / "store"), architecture="amd64")
+    assert [blob.path.read_bytes() for blob in pulled.layers] == list(seed.layers)
 
 
 # — evidence —

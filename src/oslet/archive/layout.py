@@ -8,13 +8,14 @@ however it was packed.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import posixpath
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol, TypeAlias
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -25,6 +26,9 @@ from oslet.formats import oci
 from oslet.formats.layer import Unpacked, most, sniff
 from oslet.formats.tar import Limits, Member, read
 from oslet.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Buffer  # type: ignore[attr-defined,unused-ignore]
 
 Taker: TypeAlias = Callable[[Iterator[bytes]], object]
 """Reads one member's content, once."""
@@ -209,23 +213,29 @@ def _member(name: str) -> str:
     return posixpath.normpath(f"/{name}")
 
 
-class Pieces:
+class Pieces(io.RawIOBase):
     """Chunks as a stream."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
+        super().__init__()
         self._chunks = chunks
         self._buffer = b""
+
+    def readable(self) -> bool:
+        return True
 
     def peek(self, size: int) -> bytes:
         while len(self._buffer) < size and (more := next(self._chunks, b"")):
             self._buffer += more
         return self._buffer[:size]
 
-    def read(self, size: int = -1) -> bytes:
+    def readinto(self, buffer: Buffer) -> int:
+        view = memoryview(buffer).cast("B")
         if not self._buffer:
             self._buffer = next(self._chunks, b"")
-        data, self._buffer = self._buffer[:size], self._buffer[size:]
-        return data
+        data, self._buffer = self._buffer[: len(view)], self._buffer[len(view) :]
+        view[: len(data)] = data
+        return len(data)
 
 
 class _Folder:
