@@ -30,9 +30,10 @@ MAX_TEXT = 1 << 20
 
 
 _UNSAFE = re.compile(r"\{[0-9]*(?:\.\.[0-9]*)?[^\x00-\xff]")
+_ASTRAL = re.compile(r"[\U00010000-\U0010ffff]")
 """Where the grammar's scanner asks C's ``isdigit`` about any character: beyond U+00FF that reads foreign memory, or
-dies (tree-sitter-bash issue 337)."""
-_NO_BRACE = "a brace before a character beyond Latin-1 isn't understood"
+dies (tree-sitter-bash issue 337). Of characters beyond U+FFFF, where it dies most, none may follow a brace at all."""
+_NO_BRACE = "a brace before such a character isn't understood"
 _BRACKETS = re.compile(r"(?<![^\s])\[ ([^\n\]]*\s\\\([^\n\]]*) \]")
 
 
@@ -44,6 +45,11 @@ class Command(Protocol):
 
 Tables: TypeAlias = tuple[dict[str, Command], ...]
 Facts: TypeAlias = Callable[[list[str]], Command | None]
+
+
+def _unsafe(text: str) -> re.Match[str] | None:
+    brace = text.find("{")
+    return (_UNSAFE.search(text, brace) or _ASTRAL.search(text, brace)) if brace >= 0 else None
 
 
 @cache
@@ -112,8 +118,8 @@ class Shell:
     def _tree(self, text: str) -> Node:
         """A whole text parsed. The grammar doesn't know ``\\(`` as a word of ``[``, but as one of ``test``."""
         text = joined(text)
-        if unsafe := _UNSAFE.search(text):
-            line = text.count("\n", 0, unsafe.start())
+        if unsafe := _unsafe(text):
+            line = text.count("\n", 0, unsafe.end() - 1)
             raise Unreadable(self.source, line + 1, text.split("\n")[line].strip(), _NO_BRACE)
         tree = self.parse(text)
         if tree.has_error and (respelled := _BRACKETS.sub(r"test \1", text)) != text:
@@ -123,7 +129,7 @@ class Shell:
         return tree
 
     def parse(self, text: str) -> Node:
-        if _UNSAFE.search(text):
+        if _unsafe(text):
             raise self.unreadable(None, _NO_BRACE)
         return _parser().parse(text.encode()).root_node
 
