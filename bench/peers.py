@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,8 +27,8 @@ def need_root() -> None:
         raise Skip("needs root")
 
 
-def archive(suite: str, room: Path) -> Path:
-    """A folder that is a Debian archive with NAMES of ``suite`` and all they need, so that no peer waits for a network.
+def archive(suite: str, room: Path, names: Sequence[str] = NAMES) -> Path:
+    """A folder that is a Debian archive with ``names`` of ``suite`` and all they need: no peer waits for a network.
 
     apt resolves and fetches, with this machine's own mirror and keys, and a state of its own.
     """
@@ -53,7 +53,7 @@ def archive(suite: str, room: Path) -> Path:
     }
     apt: list[str | Path] = ["apt-get", "-qq", *(f"-o{k}={v}" for k, v in options.items())]
     command([*apt, "update"])
-    command([*apt, "-y", "--download-only", "install", *NAMES])
+    command([*apt, "-y", "--download-only", "install", *names])
     for deb in (cache / "archives").glob("*.deb"):
         deb.rename(pool / deb.name.replace("%3a", "."))
     (binary / "Packages").write_text(command(["apt-ftparchive", "packages", "pool"], cwd=mirror).stdout)
@@ -110,28 +110,21 @@ def debootstrap(include: str, suite: str, mirror: Path, room: Path) -> float:
         shutil.rmtree(out, ignore_errors=True)
 
 
-def base_tar(suite: str, mirror: Path, room: Path, wheels: list[str]) -> Path:
+def wheels(house: Path, wanted: Sequence[str]) -> None:
+    """A folder with wheels for Debian 13's Python, and all that they need."""
+    house.mkdir()
+    if wanted:
+        words: list[str | Path] = [sys.executable, "-m", "uv", "tool", "run", "pip", "download", "-q", "-d", house]
+        command([*words, "--only-binary=:all:", "--python-version=3.13", *wanted])
+
+
+def base_tar(suite: str, mirror: Path, room: Path, wanted: list[str]) -> Path:
     """A minbase root with the local archive inside (and a folder of wheels), for docker and buildah to start from."""
     need("mmdebstrap")
     need_root()
     tar = room / "base.tar"
     house = room / "wheels"
-    if wheels:
-        pip: list[str | Path] = [
-            sys.executable,
-            "-m",
-            "uv",
-            "tool",
-            "run",
-            "pip",
-            "download",
-            "-q",
-            "-d",
-            house,
-            "--only-binary=:all:",
-        ]
-        command([*pip, "--python-version=3.13", *wheels])
-    house.mkdir(exist_ok=True)
+    wheels(house, wanted)
     inside = f'mkdir -p "$1/mirror" && cp -a {mirror}/. "$1/mirror" && mkdir "$1/wheels" && cp -a {house}/. "$1/wheels"'
     inside += f' && echo "deb [trusted=yes] file:///mirror {suite} main" >"$1/etc/apt/sources.list"'
     source = f"deb [trusted=yes] copy://{mirror} {suite} main"

@@ -1,17 +1,23 @@
-"""``./dev bench [NAME…]``: measure, print the table; with no NAME also write bench/results.md."""
+"""``./dev bench [NAME…]``: measure, print the table; with no NAME also write bench/results.md.
+
+A section of that page (SECTIONS) is written anew whenever it is measured, with or without the rest.
+"""
 
 from __future__ import annotations
 
 import datetime
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from bench import breadth, build, start, words
+from bench import breadth, build, sizes, start, words
 from bench.measure import ROOT, Figure, Skip, machine, say, table, version
 
+T = TypeVar("T")
 SUBJECTS: dict[str, Callable[[Path], list[Figure]]] = {
     "import": words.imports,
     "lock": words.locks,
@@ -20,6 +26,9 @@ SUBJECTS: dict[str, Callable[[Path], list[Figure]]] = {
     "start": start.starts,
     "memory": build.memory,
 }
+SECTIONS: dict[str, Callable[[Path], str]] = {"sizes": sizes.section}
+"""Subjects that are a section of their own in bench/results.md, below a heading of that name."""
+RESULTS = ROOT / "bench" / "results.md"
 TOOLS = (
     ("oslet", "--version"),
     ("crun", "--version"),
@@ -32,44 +41,85 @@ TOOLS = (
 )
 
 
-def measure(name: str) -> list[Figure]:
+def measure(name: str, subject: Callable[[Path], T]) -> T:
+    """What a subject finds, in a folder of its own that is gone afterwards. Raises Skip."""
     say(f"— {name} —")
     room = Path(tempfile.mkdtemp(prefix="ob"))
     room.chmod(0o755)
     try:
-        return SUBJECTS[name](room)
-    except Skip as reason:
-        return [Figure(name, "–", note=f"skipped: {reason}")]
+        return subject(room)
     finally:
         shutil.rmtree(room, ignore_errors=True)
+
+
+def figures(name: str) -> list[Figure]:
+    try:
+        return measure(name, SUBJECTS[name])
+    except Skip as reason:
+        return [Figure(name, "–", note=f"skipped: {reason}")]
+
+
+def section(name: str) -> str:
+    """A section as it stands in bench/results.md, with its heading."""
+    before = machine()
+    try:
+        body = measure(name, SECTIONS[name])
+    except Skip as reason:
+        body = f"Skipped: {reason}."
+    by = f"By `./dev bench {name}`, {now()}. Machine before: {before}. After: {machine()}."
+    return f"## {name.capitalize()}\n\n{by}\n\n{body}\n"
+
+
+def now() -> str:
+    return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def main(names: list[str]) -> int:
     if names[:1] == ["breadth"]:  # many minutes, and a table of its own
         return breadth.main(names[1:])
+    every = {**SUBJECTS, **SECTIONS}
     if names == ["--list"]:
-        for name, subject in SUBJECTS.items():
+        for name, subject in every.items():
             print(f"{name:10} {(subject.__doc__ or '').strip().splitlines()[0]}")
         print("breadth    80 further packages and wheels, whole and trimmed, each doing one thing (many minutes; -h)")
         return 0
-    if unknown := [n for n in names if n not in SUBJECTS]:
-        say(f"no subject {unknown[0]}; there are: {', '.join(SUBJECTS)}")
+    if unknown := [n for n in names if n not in every]:
+        say(f"no subject {unknown[0]}; there are: {', '.join(every)}")
         return 2
     before = machine()
-    figures = [figure for name in names or SUBJECTS for figure in measure(name)]
-    print(table(figures))
+    found = [figure for name in names or SUBJECTS if name in SUBJECTS for figure in figures(name)]
+    if found:
+        print(table(found))
     if not names:
-        (ROOT / "bench" / "results.md").write_text(page(before, figures))
+        kept = parts(RESULTS.read_text())[1:] if RESULTS.exists() else []
+        RESULTS.write_text("\n".join([page(before, found), *kept]))
+    for name in names or SECTIONS:
+        if name in SECTIONS:
+            text = section(name)
+            print(text)
+            RESULTS.write_text(refreshed(RESULTS.read_text(), text))
     return 0
+
+
+def refreshed(page: str, section: str) -> str:
+    """The page with a section in place of the one of the same heading, or at its end."""
+    heading = section.partition("\n")[0]
+    others = [part for part in parts(page) if part.partition("\n")[0] != heading]
+    return "\n".join(part.rstrip("\n") + "\n" for part in [*others, section])
+
+
+def parts(page: str) -> list[str]:
+    """What stands above the page's sections, and each section."""
+    return re.split(r"^(?=## )", page, flags=re.MULTILINE)
 
 
 def page(before: str, figures: list[Figure]) -> str:
     """bench/results.md: the table, and what it was taken on."""
     tools = [f"- {said}" for words in TOOLS if (said := version(*words))]
     missed = [f for f in figures if f.met is False]
-    parts = [
+    above = [
         "# Measured",
-        f"By `./dev bench`, {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC. Medians of interleaved runs; "
+        f"By `./dev bench`, {now()}. Medians of interleaved runs; "
         "compare within one run only. Peers build from an archive on this machine's disk, and start from a ready base "
         "image; oslet starts from its downloads in an otherwise empty store.",
         f"Machine before: {before}.\nMachine after: {machine()}.",
@@ -77,7 +127,7 @@ def page(before: str, figures: list[Figure]) -> str:
         f"{len(missed)} bars missed." if missed else "Every bar with a figure is met.",
         "\n".join(tools),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(above) + "\n"
 
 
 if __name__ == "__main__":

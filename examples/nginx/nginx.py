@@ -17,6 +17,7 @@ class Nginx(oslet.Oslet):
         "/etc/oslet/key.pem": oslet.SecretFile("key"),
         "/etc/oslet/certificate.pem": oslet.SecretFile("certificate"),
     }
+    features = {"openssl": {"legacy": False, "engines": False}}  # TLS needs neither
     health = oslet.Tcp("{port}")
 
     port: oslet.Port = oslet.param(8080, help="where HTTP listens")

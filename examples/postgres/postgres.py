@@ -13,6 +13,10 @@ class Postgres(oslet.Oslet):
     volumes = ["/var/lib/postgresql/data"]
     stop_signal = "SIGINT"
     files = {"/usr/local/bin/start-postgres": "./start"}
+    features = {
+        "postgres": {"jit": False},  # no LLVM, which is larger than all the rest
+        "charsets": [],  # PostgreSQL converts by itself
+    }
     health = oslet.Tcp("{port}")
 
     port: oslet.Port = oslet.param(5432, help="where PostgreSQL listens")

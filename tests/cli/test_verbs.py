@@ -175,7 +175,7 @@ class TestHello:
     def test_why(self, oslet: Oslet) -> None:
         file = str(oslet.example("hello"))
         kept = oslet("why", file, "/bin/busybox").stdout
-        assert kept.startswith("/bin is a link to usr/bin\n") and "named by the declaration" in kept
+        assert kept.startswith("/bin is a link to usr/bin\n") and "the declaration's command starts it" in kept
         dropped = oslet.json("why", file, "/usr/share/man/man1/busybox.1.gz")
         assert dropped["kept"] is False and "manual" in " ".join(dropped["lines"])
         assert "/usr/bin/busybox" in oslet("why", file, "/usr/bin/busybix", code=2).stderr

@@ -41,3 +41,24 @@ def test_redis(oslet: Oslet, free_port: Port) -> None:
     oslet("stop", name)
     found = {each["path"]: each for each in oslet.json("audit", name)}
     assert "run" in found[missed]["how"] and found[missed]["keep"] == missed
+
+
+def test_a_service_user_in_every_way_to_say_a_path(oslet: Oslet) -> None:
+    """Whose memory and descriptors belong to another id than the caller's; and the answer is the application's own."""
+    script = """
+import os
+manual = "python3/README.Debian"
+os.chdir("/usr/share/doc")
+os.stat(manual)
+os.close(os.open(manual, os.O_RDONLY, dir_fd=os.open("/usr/share/doc", os.O_RDONLY | os.O_DIRECTORY)))
+raise SystemExit(os.getuid() == 33)
+"""
+    (oslet.folder / "who.py").write_text(script)
+    (oslet.folder / "who.toml").write_text(
+        'name = "who"\npackages = ["python3"]\nuser = "www-data"\nnetwork = "none"\n'
+        'command = ["python3", "/who.py"]\nfiles = { "/who.py" = "./who.py" }\n'
+    )
+    said = oslet("run", "--audit", "who.toml", code=1).stderr
+    assert "/usr/share/doc/python3/README.Debian: looked at and opened by python3" in said or (
+        "/usr/share/doc/python3/README.Debian: opened and looked at by python3" in said
+    )

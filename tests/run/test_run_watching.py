@@ -55,9 +55,11 @@ def test_what_is_used_is_recorded_with_who_and_how(toy: Toy) -> None:
 
 
 def eventually(found: Callable[[], Watched | None], path: str) -> Use:
-    while not (uses := {u.path: u for u in (found() or Watched("")).uses}).get(path):
+    for _ in range(3000):
+        if use := {u.path: u for u in (found() or Watched("")).uses}.get(path):
+            return use
         time.sleep(0.02)
-    return uses[path]
+    raise AssertionError(f"{path} is never used")
 
 
 def test_a_command_inside_is_heard_while_the_instance_runs(toy: Toy) -> None:

@@ -69,7 +69,7 @@ def test_what_spdx_says(made: World) -> None:
     )
     assert library["sourceInfo"] == "built from the source package gpp 1.0"
     assert library["homepage"] == "https://example.org/"
-    assert library["comment"] == "partial: 3 of 5 files, 54 bytes; 2 left out (8 bytes)"
+    assert library["comment"] == "partial: 4 of 5 files, 54 bytes; 1 left out (8 bytes)"
     assert library["licenseComments"] == "copyright file, free text; it mentions BSD"
     assert packages["web"]["licenseDeclared"].startswith("MIT OR LicenseRef-Odd-")
     assert packages["only-docs"]["filesAnalyzed"] is False

@@ -28,7 +28,7 @@ def test_each_package_that_is_there_has_a_paragraph(made: World) -> None:
         "Source": "gpp (1.0)",
         "Version": "1:1.0+b1",
         "Description": "libg++1, made for a test",
-        "X-Oslet-Files": "3/5",
+        "X-Oslet-Files": "4/5",
     }
 
 

@@ -91,6 +91,7 @@ def test_every_import_of_the_standard_library_is_found(letter: str) -> None:
 
 def test_imports_are_found_wherever_they_stand() -> None:
     text = """
+subprocess.run([sys.executable, "-c", "from t import u; import v"])
 try: import a
 except ImportError: import b as c, d.e
 if x: from .f import (  # why
@@ -104,7 +105,7 @@ def o():
     return __import__("p.q"), importlib.import_module(f"r.{x}"), import_module(".s", "t")
 """
     assert set(source.scan(text).imports) >= {
-        "a", "b", "d.e", ".f", ".f.g", ".f.i", ".", ".k", "l", "m", "m.n", "p.q", "r.*", ".s",
+        "t.u", "v", "a", "b", "d.e", ".f", ".f.g", ".f.i", ".", ".k", "l", "m", "m.n", "p.q", "r.*", ".s",
     }  # fmt: skip
 
 

@@ -72,7 +72,8 @@ def test_data_and_plugins_stay_with_the_programs_of_their_package() -> None:
 
 
 def test_packages_of_data_alone_stay_for_those_that_depend_on_them() -> None:
-    world = World(web={"/usr/bin/web": elf()}, zones=["/usr/share/zones/UTC"], tool=["/usr/bin/tool", "/etc/tool.conf"])
+    tool = {"/usr/bin/tool": elf(), "/etc/tool.conf": Evidence()}
+    world = World(web={"/usr/bin/web": elf()}, zones=["/usr/share/zones/UTC"], tool=tool)
     tree = world.cut("web", command=["web"], needs={"web": ["zones", "tool"]})
     assert files(tree) == {"/usr/bin/web", "/usr/share/zones/UTC"}
     assert said(tree, "/usr/share/zones/UTC") == "web needs the data of zones"

@@ -20,6 +20,8 @@ from oslet.solve.versions import key
 TABLES = 2
 """Version of the tables: a change of what is kept or how makes new files."""
 MAX_PACKAGES = 1 << 20
+MAX_NAMES = 1 << 20
+"""Names that an index may mention or provide; bookworm's mention 107,526."""
 PRIORITIES = {"required": 1, "important": 2, "standard": 3, "optional": 4, "extra": 5}
 FIELDS = (
     *("Package", "Version", "Architecture", "Multi-Arch", "Essential", "Priority", "Pre-Depends", "Depends"),
@@ -100,6 +102,8 @@ def _rows(chunks: Iterable[bytes], provides: list[tuple[str, int]], where: str) 
     for number, stanza in enumerate(stanzas(chunks, where=where), 1):
         if number > MAX_PACKAGES:
             raise IntegrityError(f"over {MAX_PACKAGES} packages", where=where)
+        if max(len(places), len(provides)) > MAX_NAMES:
+            raise IntegrityError(f"over {MAX_NAMES} names", where=where)
         found = pattern.findall(stanza.decode(errors="replace").encode() if not stanza.isascii() else stanza)
         fields = {name.decode(): value.decode() for name, value in found}
         try:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import BinaryIO
 
 from oslet.codec import canonical, decode
 from oslet.errors import IntegrityError
+from oslet.formats import elf
 from oslet.model.tree import Entry
 from oslet.store import Store
-from oslet.trim.evidence import NONE, Evidence, read
+from oslet.trim.evidence import NONE, Evidence, of_header, read
 
 _ROOM = "evidence"
-MAX_FILE = 512 << 20
-"""Bytes of the largest file that is looked into."""
+MAX_FILE = 256 << 20
+"""Bytes of the largest file that is looked through; of a larger one only what its headers say counts."""
 
 
 class Reader:
@@ -53,11 +55,20 @@ class Reader:
         return f"{self._edition} {origin} {self._digests[origin]}"
 
     def _read(self, entry: Entry) -> Evidence:
-        if entry.size > MAX_FILE:
-            return NONE
         with self._store.object(entry.digest).open("rb") as stream:
             head = stream.read(4)
-            return read(entry.path, head + stream.read(MAX_FILE)) if _telling(entry.path, head) else NONE
+            if not _telling(entry.path, head):
+                return NONE
+            stream.seek(0)
+            return read(entry.path, stream.read()) if entry.size <= MAX_FILE else _of_header(entry.path, stream)
+
+
+def _of_header(path: str, stream: BinaryIO) -> Evidence:
+    try:
+        header = elf.read(stream, where=path)
+    except IntegrityError:  # the linker won't load it either
+        return NONE
+    return of_header(header) if header is not None else NONE
 
 
 def _telling(path: str, head: bytes) -> bool:

@@ -11,7 +11,10 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from oslet.errors import BuildError
-from oslet.model.tree import Entry, Tree, follow
+from oslet.model.tree import MAX_PATH, Entry, Tree, follow, standable
+
+MAX_MATCHES = 50_000
+"""Paths that one pattern may match: more than most images hold."""
 
 
 class Objects(Protocol):
@@ -84,6 +87,8 @@ class Files:
 
     def glob(self, pattern: str) -> list[str]:
         """The paths that a shell's ``*``, ``?`` and ``[…]`` would find, sorted; hidden names only when asked for."""
+        if len(pattern) > MAX_PATH:
+            raise BuildError(f"a pattern of over {MAX_PATH} characters", where=pattern[:200])
         found = [""]
         for part in pattern.strip("/").split("/"):
             if not any(c in part for c in "*?["):
@@ -95,6 +100,8 @@ class Files:
                 for name in self.names(base or "/")
                 if fnmatch.fnmatchcase(name, part) and (part.startswith(".") or not name.startswith("."))
             ]
+            if len(found) > MAX_MATCHES:  # a link to a folder above it multiplies them
+                raise BuildError(f"the pattern matches more than {MAX_MATCHES} paths", where=pattern[:200])
         return [path for path in found if path in self._entries or self.at(path) is not None]
 
     def data(self, path: str) -> bytes:
@@ -154,6 +161,10 @@ class Files:
     def place(self, entry: Entry) -> None:
         """Put ``entry`` at its path, instead of what stands there. Raises BuildError for a folder that isn't empty."""
         path = self._follow(entry.path, last=False)
+        if not standable(replace(entry, path=path)):
+            raise BuildError(
+                "a name or link that no file system can hold", where=f"{ascii(path)[:200]} ({entry.origin})"
+            )
         old = self._entries.get(path)
         if old is not None and old.kind == "dir" and entry.kind != "dir" and self.names(path):
             raise BuildError(

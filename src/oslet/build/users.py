@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from oslet.build.accounts import Account, Group, Users
 from oslet.build.files import Files
 from oslet.errors import BuildError
 
 ORIGIN = "made:users"
 _MASTER = "/usr/share/base-passwd"
+_HAS = "{} has it"
 
 
 def read_masters(files: Files, users: Users) -> None:
     """Take base-passwd's whole lists, when that package is in the image."""
     if not files.is_file(f"{_MASTER}/passwd.master") or not files.is_file(f"{_MASTER}/group.master"):
         return
-    for line in files.text(f"{_MASTER}/passwd.master").splitlines():
-        name, _, uid, gid, gecos, home, shell = line.split(":")
-        users.users[name] = Account(name, int(uid), int(gid), gecos, home, shell, f"{_MASTER}/passwd.master has it")
-    for line in files.text(f"{_MASTER}/group.master").splitlines():
-        name, _, gid, members = line.split(":")
+    for cells, where in _rows(files, "passwd.master", 7):
+        name, _, uid, gid, gecos, home, shell = cells
+        users.users[name] = Account(name, _id(uid, where), _id(gid, where), gecos, home, shell, _HAS.format(where))
+    for cells, where in _rows(files, "group.master", 4):
+        name, _, gid, members = cells
         users.groups[name] = Group(
-            name, int(gid), tuple(members.split(",")) if members else (), f"{_MASTER}/group.master has it"
+            name, _id(gid, where), tuple(members.split(",")) if members else (), _HAS.format(where)
         )
+
+
+def _rows(files: Files, name: str, cells: int) -> Iterator[tuple[list[str], str]]:
+    where = f"{_MASTER}/{name}"
+    for number, line in enumerate(files.text(where).splitlines(), 1):
+        row = line.split(":")
+        if len(row) != cells:
+            raise BuildError(f"not a line of {cells} fields (passwd(5), group(5))", where=f"{where}:{number}")
+        yield row, where
+
+
+def _id(text: str, where: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise BuildError(f"{text[:40]!r} is no id", where=where)
+    return int(text)
 
 
 def write_accounts(files: Files, users: Users, service: str) -> None:

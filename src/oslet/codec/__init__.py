@@ -28,5 +28,5 @@ def decode(data: bytes, shape: type[T], *, where: str = "") -> T:
     """The value of type ``shape`` that ``data`` spells; IntegrityError (at ``where``) if it spells none."""
     try:
         return msgspec.json.decode(data, type=shape)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise IntegrityError(f"not a {shape.__name__}: {error}", where=where) from None

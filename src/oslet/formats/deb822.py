@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from oslet.errors import IntegrityError
 
-MAX_PARAGRAPH = 16 << 20
-"""Bytes of the longest paragraph that is read (a Release file is one of half a megabyte)."""
+MAX_PARAGRAPH = 4 << 20
+"""Bytes of the longest paragraph of a long file; the largest of bookworm's index has 75 KiB."""
 
 
 def paragraph(text: str, *, where: str = "") -> dict[str, str]:

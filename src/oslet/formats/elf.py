@@ -122,6 +122,7 @@ def _dynamic(
         raise ValueError("the string table is in no segment")
     offset = table - home.address + home.offset
     texts: dict[int, list[str]] = {}
+    room = MAX_DYNAMIC  # many names may be one long text
     strings = _piece(stream, offset, length) if length <= MAX_DYNAMIC else b""
     for tag, value in wanted:
         if not 0 <= value < length:
@@ -129,6 +130,9 @@ def _dynamic(
         text = _string(
             strings or _piece(stream, offset + value, min(MAX_STRING, length - value)), value if strings else 0
         )
+        room -= len(text)
+        if room < 0:
+            raise ValueError(f"over {MAX_DYNAMIC} characters of dynamic names")
         texts.setdefault(tag, []).append(text)
     return texts
 
@@ -153,7 +157,7 @@ def _sonames(note: bytes) -> Iterator[str]:
 
     try:
         rows = msgspec.json.decode(note, type=list[dict[str, Any]])
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
     for row in rows[:MAX_NEEDED]:
         names = row.get("soname")
@@ -172,4 +176,4 @@ def _string(data: bytes, at: int) -> str:
     end = data.find(b"\0", at, at + MAX_STRING)
     if end < 0:
         raise ValueError("a text without an end")
-    return data[at:end].decode("utf-8", "surrogateescape")
+    return data[at:end].decode("utf-8", "replace")  # no path of a tree is anything else than UTF-8

@@ -22,6 +22,10 @@ _ENTRY = struct.Struct("<iIIIQ")
 _EXTENSION_MAGIC = 0xEAA42174
 _GENERATOR = b"oslet"
 _LITTLE_ENDIAN = 2
+MAX_ENTRIES = 100_000
+MAX_TEXT = 4096
+MAX_TEXTS = 16 << 20
+"""Entries that are read, bytes of a name or path, and of all: many entries may point to one long text."""
 
 
 class Library(NamedTuple):
@@ -67,15 +71,21 @@ def read(data: bytes, *, where: str = "") -> tuple[Library, ...]:
         magic, count, length, _, _ = _HEADER.unpack_from(data)
         if magic != MAGIC or _HEADER.size + count * _ENTRY.size + length > len(data):
             raise ValueError("not a cache in glibc's new format, or not a whole one")
+        if count > MAX_ENTRIES:
+            raise ValueError(f"{count} entries")
         found = []
+        room = MAX_TEXTS
         for index in range(count):
             flags, key, value, _, _ = _ENTRY.unpack_from(data, _HEADER.size + index * _ENTRY.size)
             found.append(Library(_text(data, key), _text(data, value), flags))
+            room -= len(found[-1].name) + len(found[-1].path)
+            if room < 0:
+                raise ValueError(f"over {MAX_TEXTS} characters of names")
     except (struct.error, ValueError) as error:
         raise IntegrityError(f"a damaged ld.so.cache: {error}", where=where) from None
     return tuple(found)
 
 
 def _text(data: bytes, at: int) -> str:
-    end = data.index(b"\0", at)
+    end = data.index(b"\0", at, at + MAX_TEXT)
     return data[at:end].decode()

@@ -20,7 +20,7 @@ from oslet.model.plan import Plan
 from oslet.model.tree import Tree
 
 MAX_PACKED = 3 << 20
-MAX_RECORD = 256 << 20
+MAX_RECORD = 32 << 20
 """Bytes of a record as text in the config (which may have 4 MiB), and unpacked."""
 
 

@@ -56,12 +56,14 @@ class Member(NamedTuple):
 class Limits(NamedTuple):
     """How much of a foreign archive is read before it is refused: counts, and sizes in bytes."""
 
-    members: int = 1_000_000
+    members: int = 500_000
     size: int = 32 << 30
     """The sum of all files' sizes."""
-    path: int = 4096
+    path: int = 3072
+    names: int = 128 << 20
+    """Characters of all paths and targets together, since whoever reads an archive keeps them."""
     extension: int = 1 << 20
-    """One long name or pax header."""
+    """All long names and pax headers of one member."""
 
 
 class Readable(Protocol):
@@ -83,7 +85,7 @@ def read(
     """
     source = _Source(stream, where)
     extended: dict[str, bytes] = {}
-    total = count = 0
+    total = count = named = extending = 0
     while True:
         header = source.exactly(BLOCK, "a header") if source.more() else b""
         if not header or not header.strip(b"\0"):
@@ -97,8 +99,9 @@ def read(
         type_ = fields[7]
         if type_ in b"LKxg":
             size = _number(fields[4], where)
-            if size > limits.extension:
-                raise IntegrityError(f"a tar header of {size} bytes", where=where)
+            extending += size
+            if extending > limits.extension:
+                raise IntegrityError(f"tar headers of {extending} bytes for one member", where=where)
             data = source.exactly(size, "a long header")
             source.skip(-size % BLOCK)
             extended.update(_extension(type_, data, where))
@@ -107,7 +110,10 @@ def read(
             extended = {}
             continue
         member = _member(fields, type_, extended, where, limits)
-        extended = {}
+        extended, extending = {}, 0
+        named += len(member.path) + len(member.target)
+        if named > limits.names:
+            raise IntegrityError(f"the paths are over {limits.names} characters", where=where)
         total += member.size
         if total > limits.size:
             raise IntegrityError(f"the files are over {limits.size} bytes", where=f"{where}: {member.path}")

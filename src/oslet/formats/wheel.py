@@ -26,6 +26,9 @@ SCHEMES = ("purelib", "platlib", "headers", "scripts", "data")
 HASHES = {"sha256": 32, "sha384": 48, "sha512": 64}
 """Digests that RECORD may use, with their sizes in bytes; the specification asks for sha256 or better."""
 UNRECORDED = ("RECORD", "RECORD.jws", "RECORD.p7s")
+MAX_PATH = 1024
+MAX_NAME = 255
+"""Bytes of a member's path, and of one name in it: what file systems hold."""
 
 
 class Limits(NamedTuple):
@@ -35,6 +38,8 @@ class Limits(NamedTuple):
     member: int = 2 << 30
     total: int = 6 << 30
     text: int = 16 << 20
+    small: int = 256 << 10
+    """Bytes of WHEEL and of the entry points, which are parsed into objects many times their size."""
     ratio: int = 200
     slack: int = 64 << 20
     """Bytes that ``ratio`` allows on top, for small wheels of well-packed text."""
@@ -117,12 +122,12 @@ class WheelFile:
         if base64.urlsafe_b64encode(hasher.digest()).decode().rstrip("=") != expected:
             raise self._wrong("isn't what RECORD says", part.member)
 
-    def text(self, name: str) -> str | None:
-        """A text of the .dist-info folder; None when there is none."""
+    def text(self, name: str, limit: int = 0) -> str | None:
+        """A text of the .dist-info folder, of at most ``limit`` bytes if given; None when there is none."""
         member = f"{self.dist_info}/{name}"
         if member not in self._members:
             return None
-        if self._members[member].file_size > self._limits.text:
+        if self._members[member].file_size > (limit or self._limits.text):
             raise self._wrong("is too large", member)
         try:
             return b"".join(self._stream(member)).decode("utf-8")
@@ -135,13 +140,14 @@ class WheelFile:
 
         from installer.utils import parse_entrypoints
 
-        text = self.text("entry_points.txt")
+        text = self.text("entry_points.txt", self._limits.small)
         try:
             found = [Script(name, module, attr) for name, module, attr, _ in parse_entrypoints(text or "")]
         except (configparser.Error, AssertionError, ValueError):
             raise self._wrong("can't be read", f"{self.dist_info}/entry_points.txt") from None
         for script in found:
-            if not re.fullmatch(r"[^\s/\\\x00-\x1f\x7f]+", script.name) or script.name in (".", ".."):
+            named = re.fullmatch(r"[^\s/\\\x00-\x1f\x7f]+", script.name) and len(script.name.encode()) <= MAX_NAME
+            if not named or script.name in (".", ".."):
                 raise self._wrong(f"{script.name!r} is no name for a command", f"{self.dist_info}/entry_points.txt")
             if not all(part.isidentifier() for part in f"{script.module}.{script.attribute}".split(".")):
                 raise self._wrong(f"{script.name} calls no Python name", f"{self.dist_info}/entry_points.txt")
@@ -161,8 +167,10 @@ class WheelFile:
             parts = name.removesuffix("/").split("/")
             if info.orig_filename != name or "\\" in name or any(p in ("", ".", "..") for p in parts):
                 raise self._wrong("leads out of the wheel or isn't normal", info.orig_filename)
-            if any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) < 0xE000 for c in name) or len(name) > 1024:
-                raise self._wrong("has control characters in its name, or too long a one", name)
+            if any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) < 0xE000 for c in name):
+                raise self._wrong("has control characters in its name", name)
+            if len(name.encode()) > MAX_PATH or any(len(part.encode()) > MAX_NAME for part in parts):
+                raise self._wrong("has too long a name", name)
             if info.flag_bits & 0x1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise self._wrong("is encrypted, or packed in a way that wheels aren't", name)
             folders.update("/".join(parts[:n]) for n in range(1, len(parts)))
@@ -184,7 +192,7 @@ class WheelFile:
     def _root_scheme(self) -> str:
         from installer.utils import parse_metadata_file
 
-        text = self.text("WHEEL")
+        text = self.text("WHEEL", self._limits.small)
         if text is None:
             raise self._wrong("there is no WHEEL file", self.dist_info)
         message = parse_metadata_file(text)

@@ -70,6 +70,23 @@ class Contents(Struct, frozen=True):
     control: dict[str, str] = {}
 
 
+MAX_PATH = 3072
+"""Bytes of a path or a link's target: the kernel's 4096 (limits.h), less room for the folder that a tree is laid in."""
+MAX_NAME = 255
+
+
+def standable(entry: Entry) -> bool:
+    """Whether a file system can hold the entry: names of a length that it takes, in UTF-8, without NUL; a target."""
+    try:
+        path, target = entry.path.encode(), entry.target.encode()
+    except UnicodeEncodeError:
+        return False
+    names = path[1:].split(b"/") if path != b"/" else []
+    if len(path) > MAX_PATH or len(target) > MAX_PATH or b"\0" in path + target:
+        return False
+    return all(0 < len(name) <= MAX_NAME for name in names) and (entry.kind != "link" or target != b"")
+
+
 MAX_LINKS = 40
 """How many links one path may pass through; the kernel's own limit (path_resolution(7))."""
 

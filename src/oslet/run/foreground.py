@@ -15,14 +15,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from oslet.model.instance import Arguments
-from oslet.model.watch import Watched
-from oslet.run import living, records, starting, watching
+from oslet.run import living, records, starting
 from oslet.run.monitor import Stdio
+from oslet.run.records import Record
 from oslet.run.reserving import Places, Sealed, Wish
 from oslet.run.tools import Tools
+
+if TYPE_CHECKING:
+    from oslet.model.watch import Watched
 
 Relay: TypeAlias = Callable[[int, Callable[[int], None]], int]
 """Carries bytes and signals until the process with that pid ends; its exit code."""
@@ -89,11 +92,20 @@ def run(
             code = relay(record.monitor, send)
             found = records.observe(folder, record).exit_code
             code = code if found is None else found
-            watching.finish(record.watcher)
-            ending(Ending(code, said.decode("utf-8", "replace"), watching.read(folder)))
+            ending(Ending(code, said.decode("utf-8", "replace"), _watched(folder, record)))
             return code
         finally:
             living.stop(places.state, record.id, grace=0)
+
+
+def _watched(folder: Path, record: Record) -> Watched | None:
+    """What a watched instance used, once its watcher has written everything."""
+    if not record.watcher:
+        return None
+    from oslet.run import watching
+
+    watching.finish(record.watcher)
+    return watching.read(folder)
 
 
 @contextmanager

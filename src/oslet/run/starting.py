@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from oslet.errors import RunError
 from oslet.model.image import Image
 from oslet.model.instance import Arguments, Instance
-from oslet.run import config, ids, limits, monitor, network, placing, records, users, volumes, watching
+from oslet.run import config, ids, limits, monitor, network, placing, records, users, volumes
 from oslet.run.monitor import Monitor, Stdio
 from oslet.run.records import Record
 from oslet.run.reserving import Making, Places, Sealed, Wish, decide, reserve
@@ -76,6 +76,8 @@ def launch(
             record = replace(record, monitor=made.pid, began=records.began(made.pid) or 0)
             limits.enter(tuple(map(Path, record.cgroups)), (made.pid, *records.descendants(made.pid)))
             if wish.watched:
+                from oslet.run import watching  # a start that isn't watched needs none of it
+
                 watcher = watching.listen(made, sealed.tree, sealed.root, sealed.digest)
                 record = replace(record, watcher=watcher, watcher_began=records.began(watcher) or 0)
             monitor.proceed(made)
@@ -155,6 +157,8 @@ def _furnish(making: Making, made: Monitor, record: Record, attached: tuple[volu
     monitor.hear(made)
     _fill(made, nodes, index, sealed.root, mapping, attached, image, making.places)
     if making.wish.watched:
+        from oslet.run import watching
+
         wanted = watching.watched(wanted, made.folder)
     (made.place / "config.json").write_text(json.dumps(wanted))
 

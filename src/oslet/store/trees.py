@@ -9,7 +9,7 @@ from pathlib import Path
 
 from oslet.codec import digest as digest_of
 from oslet.errors import IntegrityError
-from oslet.model.tree import Entry, Tree
+from oslet.model.tree import Entry, Tree, standable
 from oslet.store.contents import Objects
 from oslet.store.disk import MTIME, Disk
 
@@ -84,6 +84,8 @@ def _check(entry: Entry, folders: dict[str, int]) -> None:
     parent, _, name = entry.path.rpartition("/")
     if entry.path[:1] != "/" or parent not in folders or name in ("", ".", ".."):
         raise IntegrityError(f"{entry.path} stands in no folder of the tree", where="tree")
+    if not standable(entry):
+        raise IntegrityError(f"no file system can hold {ascii(entry.path)[:200]}", where="tree")
 
 
 def _link(objects: Objects, entry: Entry, path: str) -> None:

@@ -123,9 +123,11 @@ def _compress(data: bytes, compression: Compression) -> bytes:
         import bz2
 
         return bz2.compress(data)
-    if compression == "zst":
-        return cast(bytes, _zstd().compress(data))
-    return data
+    return zstd_compress(data) if compression == "zst" else data
+
+
+def zstd_compress(data: bytes) -> bytes:
+    return cast(bytes, _zstd().compress(data))
 
 
 def _zstd() -> Any:

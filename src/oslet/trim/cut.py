@@ -18,9 +18,10 @@ from oslet.trim.imported import OWN, imported
 from oslet.trim.linker import Linker
 from oslet.trim.modules import Modules, search_path
 from oslet.trim.places import Places
-from oslet.trim.reach import Edge, Reach, Read, World
+from oslet.trim.reach import Reach
 from oslet.trim.rules import Rule, globs, rules
 from oslet.trim.spared import wanted_by
+from oslet.trim.world import Edge, Read, World
 
 SITES = ("site-packages", "dist-packages")
 """The names of folders that Python looks for modules in, wherever they stand (a virtual environment's)."""
@@ -103,7 +104,8 @@ class _Verdict:
         for feature, wanted, why in self.decided:
             if feature.paths.fullmatch(path):
                 if wanted == "reached":
-                    self.each[path] = feature.name
+                    if origin not in self.named:  # you get what you name
+                        self.each[path] = feature.name
                 elif not wanted:
                     self.out[path] = f"feature {feature.name}: {why}; what it is: {feature.help}"
                 else:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import io
 import re
+import string
+from collections.abc import Iterator
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from oslet.errors import IntegrityError
 from oslet.formats import elf
@@ -28,19 +31,22 @@ _PATH = re.compile(rb"/(?:usr|etc|bin|sbin|lib|lib64|opt|var|srv|run)/[A-Za-z0-9
 _BUILT_WITH = re.compile(rb"=?" + _PATH.pattern)
 """In an ELF file, what follows an equals sign is how the program was built (configure's words), not what it opens."""
 _LIBRARY = re.compile(rb"\.so(?:\.[0-9]+)*\0")
-_PLUGIN = re.compile(rb"[A-Za-z0-9_+-][A-Za-z0-9_.+-]*\.so\b(?:\.[0-9]+)*")
-_LIBRARY_IN_TEXT = re.compile(r"\blib[A-Za-z0-9_.+-]*\.so(?:\.[0-9]+)*")
+_PLUGIN = re.compile(rb"\.so\b(?:\.[0-9]+)*")
 _NAME = re.compile(rb"[A-Za-z0-9_.+-]+\Z")
+_IN_NAMES = (string.ascii_letters + string.digits + "_.+-").encode()
+_LIB = re.compile(r"\blib")
 _LONGEST = 96
 """Of a library's name, in bytes."""
 _CALLS = (b"iconv_open", b"system", b"popen", b"wordexp", b"dlopen", b"getaddrinfo", b"getpwnam", b"getservbyname")
 _COMMAND_LINE = re.compile(rb"\0([a-z][a-z0-9_.+-]{1,30}) (?=[-/%\"'<>|&2$])[^\0]{0,200}\0")
 """In an ELF file that runs a shell, a text that reads as a command line: a word, and then an option or a path."""
+_HYPHENED = re.compile(rb"\0([a-z][a-z0-9]{1,20}(?:-[a-z0-9]{2,20}){1,3})(?=\0)")
+"""In an ELF file that starts programs, a text that may name one: with a hyphen, since others are words too."""
 _COMMENT = re.compile(r"(?m)(?:^|(?<=\s))#.*$")
 _BEFORE = "then|do|else|elif|if|while|until|exec|xargs|env|nice|nohup|command|eval|trap|time|gosu"
 _WORD = re.compile(
     rf"(?m)(?:^|[;|&(`!{{]|[\"'](?![ \t])|\b(?:{_BEFORE})\b)"
-    r"(?=[ \t]*(?:[A-Za-z_]\w*=\S*[ \t]+)*([A-Za-z0-9_][A-Za-z0-9_.+-]*)(?![\w=(/.+-]))"
+    r"(?=[ \t]*+(?:[A-Za-z_]\w*+=\S{0,100}+[ \t]++){0,8}+([A-Za-z0-9_][A-Za-z0-9_.+-]*+)(?![\w=(/.+-]))"
 )
 """A word where a shell script has commands: first in a line, a list, a substitution or a quoted text."""
 _TAIL = re.compile(r"[})\w\"']/([A-Za-z0-9_][A-Za-z0-9_.+-]*)")
@@ -54,8 +60,9 @@ class Evidence(Struct, frozen=True, omit_defaults=True):
     ``interpreter`` is the program that the kernel starts for it, with the words after ``#!``. ``needed``, ``rpath``,
     ``runpath``, ``soname`` and ``machine`` are the ELF header's; ``notes`` the sonames of its dlopen notes, ``loads``
     names of libraries in its texts, ``plugins`` those that a configuration names, ``calls`` C functions of interest.
-    ``paths`` are absolute paths in its texts, ``commands`` words that may be programs, ``imports`` Python modules
-    (``.x`` relative), ``mentions`` dotted names in Python texts, ``shell`` whether Python code asks for one.
+    ``paths`` are absolute paths in its texts, ``commands`` words that may be programs, ``helpers`` a program's own
+    texts that may name others, ``imports`` Python modules (``.x`` relative), ``mentions`` dotted names in Python texts,
+    ``shell`` whether Python code asks for one.
     Its defaults are omitted when it is spelled: it is remembered, and is no part of any identity.
     """
 
@@ -71,6 +78,7 @@ class Evidence(Struct, frozen=True, omit_defaults=True):
     calls: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
+    helpers: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     mentions: tuple[str, ...] = ()
     shell: bool = False
@@ -94,8 +102,7 @@ def of_text(data: bytes) -> Evidence:
     """The paths and libraries that a configuration, or another text, names."""
     if b"\0" in data[:4096]:
         return NONE
-    libraries = _once(m[0].decode() for m in _PLUGIN.finditer(data)) if b".so" in data else ()
-    return Evidence(paths=_paths(data), plugins=libraries)
+    return Evidence(paths=_paths(data), plugins=_once(_plugins(data)))
 
 
 def _is_configuration(path: str) -> bool:
@@ -111,6 +118,18 @@ def _of_elf(path: str, data: bytes) -> Evidence:
         return NONE
     if header is None:
         return NONE
+    return replace(
+        of_header(header),
+        loads=_libraries(data),
+        calls=tuple(name.decode() for name in _CALLS if b"\0" + name + b"\0" in data),
+        commands=_command_lines(data),
+        helpers=_helpers(data),
+        paths=_once(m[0].decode() for m in _BUILT_WITH.finditer(data) if m[0][0] != EQUALS and len(m[0]) < MAX_PATH),
+    )
+
+
+def of_header(header: elf.Elf) -> Evidence:
+    """What an ELF file's headers and notes say."""
     return Evidence(
         interpreter=(header.interpreter,) if header.interpreter else (),
         machine=header.machine,
@@ -119,10 +138,6 @@ def _of_elf(path: str, data: bytes) -> Evidence:
         rpath=header.rpath,
         runpath=header.runpath,
         notes=header.dlopen,
-        loads=_libraries(data),
-        calls=tuple(name.decode() for name in _CALLS if b"\0" + name + b"\0" in data),
-        commands=_command_lines(data),
-        paths=_once(m[0].decode() for m in _BUILT_WITH.finditer(data) if m[0][0] != EQUALS and len(m[0]) < MAX_PATH),
     )
 
 
@@ -149,13 +164,21 @@ def _of_python(interpreter: tuple[str, ...], data: bytes) -> Evidence:
     found = source.scan(text)
     return Evidence(
         interpreter=interpreter,
-        loads=_once(_LIBRARY_IN_TEXT.findall(text)) if ".so" in text else (),
+        loads=_once(name[m.start() :] for name in _plugins(data[:MAX_TEXT]) if (m := _LIB.search(name))),
         paths=_paths(data[:MAX_TEXT]),
         commands=found.commands,
         imports=found.imports,
         mentions=found.mentions,
         shell=found.shell,
     )
+
+
+def _plugins(data: bytes) -> Iterator[str]:
+    """The names of libraries in a text, each found by its end: a pattern for the whole takes the square of the time."""
+    for match in _PLUGIN.finditer(data):
+        before = data[max(0, match.start() - _LONGEST) : match.start()]
+        if begun := before[len(before.rstrip(_IN_NAMES)) :].lstrip(b"."):
+            yield (begun + match[0]).decode()
 
 
 def _libraries(data: bytes) -> tuple[str, ...]:
@@ -173,6 +196,12 @@ def _command_lines(data: bytes) -> tuple[str, ...]:
     if b"\0popen\0" not in data and b"\0system\0" not in data:
         return ()
     return _once(match[1].decode() for match in _COMMAND_LINE.finditer(data))
+
+
+def _helpers(data: bytes) -> tuple[str, ...]:
+    if b"\0exec" not in data and b"\0posix_spawn" not in data:
+        return ()
+    return _once(match[1].decode() for match in _HYPHENED.finditer(data))
 
 
 def _paths(data: bytes) -> tuple[str, ...]:

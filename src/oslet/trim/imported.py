@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oslet.trim.asked import Asked, asks
-from oslet.trim.reach import World, imports
+from oslet.trim.reach import imports
 from oslet.trim.rules import startup
+from oslet.trim.world import World
 
 OWN = ("files", "image")
 

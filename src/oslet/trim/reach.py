@@ -7,52 +7,17 @@ there is in a file says ``evidence``; by what each kind of file stays says ``rul
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterable, Iterator
 
-from oslet.model.tree import Entry
 from oslet.trim.asked import Ask, Asked, asks
 from oslet.trim.evidence import Evidence
-from oslet.trim.linker import Linker, expand
-from oslet.trim.modules import Modules
-from oslet.trim.places import Places
-from oslet.trim.rules import DATA, EACH, Kind, blinds, kinds, startup
+from oslet.trim.groups import PYTHON, Groups
+from oslet.trim.linker import expand
+from oslet.trim.rules import blinds, kinds, startup
+from oslet.trim.world import Edge, World
 
-PYTHON, PROGRAMS = "python", ("program", "helper")
-"""Kinds that this module knows by name: Python's modules tell what they import, and programs can be executed."""
-
-Read: TypeAlias = Callable[[Entry], Evidence]
-"""What a file says that it needs."""
-
-
-class Edge(NamedTuple):
-    """One reason why ``path`` stays: the evidence, and the kept path that it was found in (empty: the declaration)."""
-
-    path: str
-    by: str
-    reason: str
-
-
-class World(NamedTuple):
-    """What reach looks at.
-
-    ``named`` maps the origins whose files stay because the declaration names them to the sentence that says so;
-    ``relations`` an origin to those that its package depends on; ``owners`` the made paths that belong to a package.
-    ``each`` maps paths that stay only for their own sake, whatever their kind, to the feature that they are of (empty
-    for none), which stays whole once one of them does; ``forced`` those that the declaration keeps to the reason.
-    ``lean`` says that Python modules stay only for their own sake too; ``linker`` and ``modules`` know the tree.
-    """
-
-    places: Places
-    named: Mapping[str, str]
-    relations: Mapping[str, tuple[str, ...]]
-    owners: Mapping[str, str]
-    each: Mapping[str, str]
-    forced: Mapping[str, str]
-    lean: bool
-    linker: Linker
-    modules: Modules
-    read: Read
+DEEP = 3
+"""Segments of a folder that names something (``/usr/share/vim``), and not a place for everything (``/usr/share``)."""
 
 
 class Reach:
@@ -229,6 +194,9 @@ class Reach:
                     yield edge
         for word in evidence.commands:
             yield from self._command(word, path)
+        for word in evidence.helpers:
+            if (program := self.world.places.program(word)) and not self._beside(program, path):
+                yield Edge(program, path, f"may run {word}")
         calls = set(evidence.calls).difference(*(blind.calls for blind in unseen))
         if calls & {"system", "popen", "wordexp"}:
             yield from self._shell(path, f"calls {min(calls & {'system', 'popen', 'wordexp'})}(3), which runs /bin/sh")
@@ -236,20 +204,26 @@ class Reach:
             yield from self._shell(path, "runs a shell (shell=True, os.system or the like)")
 
     def _path(self, text: str, by: str, reason: str) -> Iterator[Edge]:
-        """What an absolute path in a text means: that file; of a folder that packages don't share, its data."""
-        places = self.world.places
+        """What an absolute path in a text means: that file; of a folder, the data in it. Of a folder that packages
+        share, the data of those packages alone that the one of ``by`` depends on."""
+        places, groups = self.world.places, self._groups
         end, _ = places.trail(text)
         entry = places.get(end)
         if entry is None:
             return
         yield Edge(text, by, reason)
-        if entry.kind == "dir" and end not in self._groups.shared:
-            for inner in places.inside(end):
-                leads_to = places.at(inner.path)
-                program = leads_to is not None and leads_to.program
-                data = inner.kind != "dir" and not program and self._groups.kind(inner).effect == "data"
-                if data and inner.path not in self.world.each:
-                    yield Edge(inner.path, by, reason)
+        if entry.kind != "dir" or (end in groups.shared and end.count("/") < DEEP):
+            return
+        shared = end in groups.shared
+        among = self.world.relations.get(places.entries[by].origin, ()) if shared and by else ()
+        for inner in places.inside(end):
+            if (not shared or inner.origin in among) and inner.kind != "dir" and groups.is_data(inner):
+                yield Edge(inner.path, by, reason)
+
+    def _beside(self, one: str, other: str) -> bool:
+        """Whether two paths come from the same package: its programs tell each other's names to people."""
+        entries = self.world.places.entries
+        return entries[one].origin == entries[other].origin
 
     def _command(self, word: str, path: str) -> Iterator[Edge]:
         places = self.world.places
@@ -324,70 +298,3 @@ def imports(world: World, path: str, evidence: Evidence) -> Iterator[tuple[str, 
         for found, module in world.modules.find(name, path):
             if not any(blind.imports.fullmatch(module) for blind in unseen):
                 yield found, module, how
-
-
-class Groups:
-    """The entries of a world by what they stay by: their package's data, a language, or each for itself."""
-
-    def __init__(self, world: World) -> None:
-        self.own: dict[str, list[Entry]] = {}
-        self.data: dict[str, list[Entry]] = {}
-        self.languages: dict[str, list[Entry]] = {}
-        self.code: set[str] = set()
-        self.features: dict[str, list[str]] = {}
-        for path, feature in world.each.items():
-            self.features.setdefault(feature, []).append(path)
-        self._licences: dict[str, list[Entry]] = {}
-        self._kinds: dict[str, Kind] = {}
-        self._links: list[tuple[str, str]] = []
-        folders: dict[str, set[str]] = {}
-        for entry in world.places.entries.values():
-            origin = world.owners.get(entry.path, entry.origin)
-            kind = self._kinds[entry.path] = self._kind(entry, world)
-            self.own.setdefault(origin, []).append(entry)
-            self._sort(entry, origin, kind, world)
-            folder = entry.path.rpartition("/")[0] if entry.kind != "dir" else ""
-            while folder and origin not in folders.setdefault(folder, set()):
-                folders[folder].add(origin)
-                folder = folder.rpartition("/")[0]
-        self.shared = {folder for folder, origins in folders.items() if len(origins) > 1 or folder.count("/") < 2}
-
-    def _kind(self, entry: Entry, world: World) -> Kind:
-        """A link is of the kind of what it leads to; what lies among programs and is none is data."""
-        if entry.kind == "dir":
-            return DATA
-        path = entry.path
-        if entry.kind == "link" and (end := world.places.at(path)) is not None and end.kind == "file":
-            self._links.append((path, end.path))
-            entry, path = end, end.path
-        kind = next((kind for kind in kinds() if kind.paths.fullmatch(path)), DATA)
-        if kind.name in PROGRAMS and not entry.program:
-            return DATA
-        if kind.name == PYTHON and world.lean:
-            return EACH if path.endswith((".py", ".so")) else DATA
-        return kind
-
-    def _sort(self, entry: Entry, origin: str, kind: Kind, world: World) -> None:
-        if kind.effect == "each" and entry.kind == "file":
-            self.code.add(origin)
-        if entry.path in world.each or kind.effect == "each":
-            return
-        if kind.effect == "licence":
-            self._licences.setdefault(origin, []).append(entry)
-        elif kind.effect == "language":
-            self.languages.setdefault(kind.name, []).append(entry)
-        elif entry.kind != "dir" or entry.path not in world.places.below:
-            self.data.setdefault(origin, []).append(entry)
-
-    def kind(self, entry: Entry) -> Kind:
-        return self._kinds[entry.path]
-
-    def licences(self, origin: str, by: str) -> Iterator[Edge]:
-        for entry in self._licences.pop(origin, ()):
-            yield Edge(entry.path, by, f"is of {origin}, whose licence this is (Debian Policy 12.5)")
-
-    def second_names(self, kept: Mapping[str, Edge]) -> Iterator[Edge]:
-        """Links that lead to what stays anyway, in packages of which something stays."""
-        for path, end in self._links:
-            if path not in kept and end in kept:
-                yield Edge(path, end, "is what this link leads to")

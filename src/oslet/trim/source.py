@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 _CONTINUED = re.compile(r"\\\r?\n")
 _IMPORT = re.compile(r"import\b")
-_BEFORE = re.compile(r"(?:.*[;:])?[ \t\f]*(?:from[ \t]*(?P<module>\.*[ \t]*[\w.]*)[ \t]*)?")
+_BEFORE = re.compile(r"(?:.*[;:\"'])?+[ \t\f]*+(?:from[ \t]*(?P<module>\.*[ \t]*[\w.]*)[ \t]*)?")
 """What may stand on a line before the word import, if that begins a statement or ends the ``from`` of one."""
-_NAMES = re.compile(r"[ \t]*(?:\((?:[^)#]|\#[^\n]*)*\)|[^\n;#]+)")
+_NAMES = re.compile(r"[ \t]*(?:\((?:[^)#]++|\#[^\n]*+)*+\)|[^\n;#\"']++)")
 _DYNAMIC = re.compile(r"(?:__import__|_module|resolve_name|importorskip)\s*\(\s*[rbuf]*[\"'](\.*[\w.]*)[\"'{]")
 _DOTTED = re.compile(r"[\"']([A-Za-z_]\w*\.[\w.]*)([\"':{%])")
 _RUN = re.compile(
-    r"(?:run|open|call|output|exec|which|exec[lv]p?e?|spawn[lv]?p?e?)\s*\(\s*(?:os\.P_\w+\s*,\s*)?[\[(]?\s*"
+    r"(?:run|open|call|output|exec|which|exec[lv]p?e?|spawn[lv]?p?e?)\s*+\(\s*+(?:os\.P_\w++\s*+,\s*+)?[\[(]?\s*+"
     r"[\"']([A-Za-z0-9_./+-]+)[\"']"
 )
 _RUNS = ("subprocess", "os.exec", "spawn", "which(", "open(")
@@ -54,13 +54,18 @@ def scan(text: str) -> Source:
 
 
 def _imports(text: str) -> Iterator[str]:
+    left = len(text) + 100 * LONGEST_LIST  # statements don't overlap: what is read beyond that was written to take time
     for match in _IMPORT.finditer(text):
         at = match.start()
+        if left < 0:
+            return
         line = text.rfind("\n", max(0, at - LONGEST_LINE), at) + 1
         before = _BEFORE.fullmatch(text, line, at) if at - line < LONGEST_LINE else None
         names = before and _NAMES.match(text, match.end(), match.end() + LONGEST_LIST)
         if not before or not names:
+            left -= LONGEST_LIST if before else LONGEST_LINE >> 4
             continue
+        left -= len(names[0])
         words = [w.split(None, 1)[0] for w in _COMMENT.sub("", names[0]).strip(" \t()").split(",") if w.strip()]
         if before["module"] is None:
             yield from (word for word in words if word.replace(".", "").isidentifier())

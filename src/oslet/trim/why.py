@@ -11,7 +11,7 @@ from oslet.errors import DeclarationError
 from oslet.model.lock import Lock, Package, Wheel
 from oslet.model.tree import Entry, Tree, follow
 from oslet.trim import because
-from oslet.trim.reach import Edge
+from oslet.trim.world import Edge
 
 MAX_HOPS = 60
 

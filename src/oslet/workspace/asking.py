@@ -11,8 +11,8 @@ from oslet.model.plan import Plan
 from oslet.model.source import Debian
 from oslet.model.tree import Tree
 from oslet.store import Store
-from oslet.trim.reach import Edge
 from oslet.trim.why import Answer, why
+from oslet.trim.world import Edge
 
 if TYPE_CHECKING:
     from oslet.trim.cut import Given

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import fnmatch
 import posixpath
 import re
 from collections.abc import Callable
 from typing import TypeAlias
 
 from oslet.build.scripts.shell import Command, Shell
-from oslet.build.scripts.texts import regex
+from oslet.build.scripts.texts import compiled, regex
+from oslet.build.scripts.words import matches
 from oslet.model.tree import Entry
 
 MAX_WORDS = 200
+MAX_FORM = 1000
+"""Words of one find, and characters of what it prints of each entry."""
 Test: TypeAlias = Callable[[Entry, str], bool]
 """Whether an entry, spelled so, is meant."""
 
@@ -28,6 +30,7 @@ def find(shell: Shell, args: list[str]) -> int:
         for entry in sorted(files, key=lambda e: e.path, reverse=wanted.deletes):
             if entry.path != base and not entry.path.startswith(f"{base.rstrip('/')}/"):
                 continue
+            shell.spend()
             spelled = root + entry.path[len(base) :]
             if not wanted.least <= entry.path[len(base) :].count("/") <= wanted.most or not wanted.test(entry, spelled):
                 continue
@@ -94,7 +97,7 @@ class _Wanted:
             setattr(self, "least" if word == "-mindepth" else "most", int(self._take()))
         elif word == "-printf":
             self.form = self._take().replace("\\n", "\n")
-            if set(re.findall(r"%(.)", self.form)) - {"f", "p"} or "\\" in self.form:
+            if set(re.findall(r"%(.)", self.form)) - {"f", "p"} or "\\" in self.form or len(self.form) > MAX_FORM:
                 raise self._strange(word)
         elif word == "-delete":
             self.deletes = True
@@ -108,11 +111,11 @@ class _Wanted:
             kind = {"f": "file", "d": "dir", "l": "link"}.get(value)
             return lambda entry, spelled: entry.kind == kind
         if word == "-name":
-            return lambda entry, spelled: fnmatch.fnmatchcase(posixpath.basename(entry.path), value)
+            return lambda entry, spelled: matches(posixpath.basename(entry.path), value)
         if word == "-path":
-            return lambda entry, spelled: fnmatch.fnmatchcase(spelled, value)
+            return lambda entry, spelled: matches(spelled, value)
         if word == "-regex":
-            pattern = re.compile(regex(self.shell, value, extended=False))
+            pattern = compiled(self.shell, regex(self.shell, value, extended=False))
             return lambda entry, spelled: bool(pattern.fullmatch(spelled))
         raise self._strange(word)
 

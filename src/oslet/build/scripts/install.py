@@ -105,6 +105,8 @@ ESSENTIAL = frozenset(
     ]
 )
 """Programs of Essential packages, which every maintainer script may use (Debian Policy 3.8)."""
+MAX_TEXT = 4 << 20
+"""Bytes of a file that a script reads as a text."""
 _SCRATCH = ("/tmp", "/var/tmp", "/proc", "/sys", "/dev")
 _STATE = "/var/lib/dpkg"
 
@@ -218,6 +220,9 @@ class Install:
         return self.files.store.read(entry.digest)
 
     def text(self, path: str) -> str:
+        entry = self.look(path)
+        if entry is not None and entry.size > MAX_TEXT:
+            raise BuildError(f"a script reads it, and it is over {MAX_TEXT >> 20} MiB", where=path)
         return self.data(path).decode("utf-8", "replace")
 
     def glob(self, pattern: str) -> list[str]:

@@ -87,9 +87,13 @@ def _printf(shell: Shell, args: list[str]) -> int:
             return "%"
         value = values.pop(0) if values else ""
         if match[2] in "diuxXo":
-            return f"%{match[1]}{'d' if match[2] in 'iu' else match[2]}" % int(value or "0", 0)
+            return written(f"%{match[1]}{'d' if match[2] in 'iu' else match[2]}" % int(value or "0", 0))
         value = unescape(value) if match[2] == "b" else value[:1] if match[2] == "c" else value
-        return f"%{match[1]}s" % value
+        return written(f"%{match[1]}s" % value)
+
+    def written(text: str) -> str:
+        shell.spend(len(text))
+        return text
 
     while True:
         shell.write(spec.sub(one, form))

@@ -10,13 +10,12 @@ from oslet.build.scripts import find, own, packaging, people, sed, texts, trees
 from oslet.build.scripts.facts import answers as config_answers
 from oslet.build.scripts.facts import known, recipe_for
 from oslet.build.scripts.install import Install
-from oslet.build.scripts.shell import Command, Shell
+from oslet.build.scripts.shell import MAX_SCRIPT, Command, Shell
 from oslet.build.scripts.signals import Unreadable
 from oslet.errors import BuildError
 from oslet.model.oslet import Rule
 from oslet.model.tree import Contents
 
-MAX_SCRIPT = 1 << 20
 TABLES: tuple[dict[str, Command], ...] = tuple(room.TABLE for room in (own, texts, sed, find, trees, people, packaging))
 _RELATION = re.compile(r"[a-z0-9][a-z0-9+.-]*")
 Run = Callable[[str, str, str], None]

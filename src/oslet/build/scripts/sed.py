@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from oslet.build.scripts.shell import Command, Shell
-from oslet.build.scripts.texts import options, regex, sources
+from oslet.build.scripts.texts import compiled, options, regex, sources
 
 _SED = re.compile(r"\s*(?:/((?:[^/\\]|\\.)*)/|(\d+)|(\$))?\s*(!?)\s*([sdpq{}]?)", re.DOTALL)
 
@@ -24,12 +24,12 @@ def sed(shell: Shell, args: list[str]) -> int:
             absolute = shell.path(path)
             if not shell.install.is_file(absolute):
                 return 2
-            new = _sed_lines(shell.install.text(absolute), commands, quiet="n" in found)
+            new = _sed_lines(shell, shell.install.text(absolute), commands, quiet="n" in found)
             shell.install.put(absolute, new.encode(), 0o644, shell.evidence())
         return 0
     if texts is None:
         return 2
-    shell.write(_sed_lines("".join(texts), commands, quiet="n" in found))
+    shell.write(_sed_lines(shell, "".join(texts), commands, quiet="n" in found))
     return 0
 
 
@@ -37,9 +37,9 @@ class _Sed(NamedTuple):
     """One command of a sed script: its verb, the lines it is for (or not for), and a substitution's parts."""
 
     verb: str
-    address: re.Pattern[str] | None
+    address: Any
     negated: bool
-    wanted: re.Pattern[str] | None = None
+    wanted: Any = None
     replacement: str = ""
     flags: str = ""
 
@@ -54,7 +54,7 @@ def _sed_commands(shell: Shell, script: str, *, extended: bool) -> list[_Sed]:
         match = _SED.match(script, at)
         if match is None or match[5] in ("", "{", "}") or match[2] or match[3]:
             raise shell.unreadable(None, "a sed script that isn't understood")
-        address = re.compile(regex(shell, match[1], extended=extended)) if match[1] is not None else None
+        address = compiled(shell, regex(shell, match[1], extended=extended)) if match[1] is not None else None
         at = match.end()
         if match[5] != "s":
             commands.append(_Sed(match[5], address, bool(match[4])))
@@ -68,18 +68,21 @@ def _sed_commands(shell: Shell, script: str, *, extended: bool) -> list[_Sed]:
         flags = re.compile(r"[gIp]*").match(script, second.end())
         assert flags is not None
         at = flags.end()
-        wanted = re.compile(
-            regex(shell, first[1].replace(f"\\{mark}", mark), extended=extended), re.I if "I" in flags[0] else 0
+        wanted = compiled(
+            shell,
+            regex(shell, first[1].replace(f"\\{mark}", mark), extended=extended),
+            ignore_case="I" in flags[0],
         )
         commands.append(_Sed("s", address, bool(match[4]), wanted, second[1].replace(f"\\{mark}", mark), flags[0]))
     return commands
 
 
-def _sed_lines(text: str, commands: list[_Sed], *, quiet: bool) -> str:
+def _sed_lines(shell: Shell, text: str, commands: list[_Sed], *, quiet: bool) -> str:
     out = []
     for original in text.splitlines():
         line, gone, stop = original, False, False
         for verb, address, negated, wanted, replacement, flags in commands:
+            shell.spend(len(line))
             if address is not None and bool(address.search(line)) == negated:
                 continue
             if verb == "d":
@@ -90,7 +93,9 @@ def _sed_lines(text: str, commands: list[_Sed], *, quiet: bool) -> str:
             elif verb == "q":
                 stop = True
             elif wanted is not None:
-                line, count = wanted.subn(lambda m, r=replacement: _sed_put(m, r), line, 0 if "g" in flags else 1)
+                line, count = wanted.subn(
+                    lambda m, r=replacement: _sed_put(shell, m, r), line, 0 if "g" in flags else 1
+                )
                 if count and "p" in flags:
                     out.append(line)
         if not gone and not quiet:
@@ -100,15 +105,17 @@ def _sed_lines(text: str, commands: list[_Sed], *, quiet: bool) -> str:
     return "".join(f"{line}\n" for line in out)
 
 
-def _sed_put(match: re.Match[str], replacement: str) -> str:
+def _sed_put(shell: Shell, match: Any, replacement: str) -> str:
     def one(part: re.Match[str]) -> str:
         if part[0] == "&":
-            return match[0]
+            return str(match[0])
         if part[1].isdigit():
-            return match[int(part[1])] or ""
+            return str(match[int(part[1])] or "")
         return "\n" if part[1] == "n" else part[1]
 
-    return re.sub(r"&|\\(.)", one, replacement, flags=re.DOTALL)
+    put = re.sub(r"&|\\(.)", one, replacement, flags=re.DOTALL)
+    shell.spend(len(put))
+    return put
 
 
 TABLE: dict[str, Command] = {"sed": sed}

@@ -18,23 +18,22 @@ import tree_sitter_bash
 from tree_sitter import Node
 
 from oslet.build.scripts.arithmetic import evaluate
+from oslet.build.scripts.budget import MAX_STEPS, Budget
 from oslet.build.scripts.install import ESSENTIAL, PATH, Install
-from oslet.build.scripts.signals import Exit, Return, Unreadable
+from oslet.build.scripts.signals import Exit, Loop, Return, Unreadable
 from oslet.build.scripts.statements import STATEMENTS, assign, body
-from oslet.build.scripts.streams import Lines, joined
+from oslet.build.scripts.streams import Lines, joined, unsafe
 from oslet.build.scripts.words import fields, text_of
 
-MAX_STEPS = 50_000
 MAX_DEPTH = 100
+MAX_SCRIPT = 256 << 10
+MAX_HEREDOCS = 500
+"""Characters and here-documents of one script: the longest of 589 packages has 15 KiB."""
 MAX_TEXT = 1 << 20
 
 
-_UNSAFE = re.compile(r"\{[0-9]*(?:\.\.[0-9]*)?[^\x00-\xff]")
-_ASTRAL = re.compile(r"[\U00010000-\U0010ffff]")
-"""Where the grammar's scanner asks C's ``isdigit`` about any character: beyond U+00FF that reads foreign memory, or
-dies (tree-sitter-bash issue 337). Of characters beyond U+FFFF, where it dies most, none may follow a brace at all."""
 _NO_BRACE = "a brace before such a character isn't understood"
-_BRACKETS = re.compile(r"(?<![^\s])\[ ([^\n\]]*\s\\\([^\n\]]*) \]")
+_BRACKETS = re.compile(r"(?<![^\s])\[ ([^\n\[\]]*\s\\\([^\n\[\]]*) \]")
 
 
 class Command(Protocol):
@@ -47,11 +46,6 @@ Tables: TypeAlias = tuple[dict[str, Command], ...]
 Facts: TypeAlias = Callable[[list[str]], Command | None]
 
 
-def _unsafe(text: str) -> re.Match[str] | None:
-    brace = text.find("{")
-    return (_UNSAFE.search(text, brace) or _ASTRAL.search(text, brace)) if brace >= 0 else None
-
-
 @cache
 def _parser() -> tree_sitter.Parser:
     return tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
@@ -60,8 +54,17 @@ def _parser() -> tree_sitter.Parser:
 class Shell:
     """One reading of a script: variables, functions, streams, and the install that it changes."""
 
-    def __init__(self, install: Install, tables: Tables, facts: Facts, source: str, args: list[str]) -> None:
+    def __init__(
+        self,
+        install: Install,
+        tables: Tables,
+        facts: Facts,
+        source: str,
+        args: list[str],
+        budget: Budget | None = None,
+    ) -> None:
         self.install = install
+        self.budget = budget or Budget()
         self.tables, self.facts = tables, facts
         self.source = source
         self.args = args
@@ -85,8 +88,6 @@ class Shell:
         self.err: list[str] = []
         self.locals: list[dict[str, str | None]] = []
         self._texts: dict[str, bytes] = {}
-        self.steps = 0
-        self.written = 0
         self.depth = 0
 
     # — reading —
@@ -96,13 +97,24 @@ class Shell:
         self.bash = bool(re.match(r"#! ?\S*(bash|env bash)\b", text))
         self._texts[self.source] = text.encode()
         try:
-            status = self.run(self._tree(text))
-        except Exit as end:
-            status = end.status
-        if self.at_exit:
-            self.errexit, last = False, self.parse(self.at_exit)
-            self.apart(lambda: self.run(last))
+            status = self._to_its_end(self._tree(text))
+            if self.at_exit:
+                self.errexit = False
+                self._to_its_end(self.parse(self.at_exit))
+        except Loop:
+            raise self.unreadable(None, "it leaves a loop that it isn't in") from None
         return status
+
+    def _to_its_end(self, tree: Node) -> int:
+        try:
+            return self.run(tree)
+        except Exit as end:
+            return end.status
+
+    def spend(self, size: int = 0) -> None:
+        """Takes ``size`` characters off what this reading may handle; Unreadable when that or its time is used up."""
+        if not self.budget.allows(size):
+            raise self.unreadable(None, "reading it takes too much time or memory")
 
     def include(self, text: str, source: str) -> int:
         """Evaluate another file in this shell, as ``.`` does."""
@@ -118,8 +130,8 @@ class Shell:
     def _tree(self, text: str) -> Node:
         """A whole text parsed. The grammar doesn't know ``\\(`` as a word of ``[``, but as one of ``test``."""
         text = joined(text)
-        if unsafe := _unsafe(text):
-            line = text.count("\n", 0, unsafe.end() - 1)
+        if found := unsafe(text):
+            line = text.count("\n", 0, found.end() - 1)
             raise Unreadable(self.source, line + 1, text.split("\n")[line].strip(), _NO_BRACE)
         tree = self.parse(text)
         if tree.has_error and (respelled := _BRACKETS.sub(r"test \1", text)) != text:
@@ -129,14 +141,20 @@ class Shell:
         return tree
 
     def parse(self, text: str) -> Node:
-        if _unsafe(text):
+        self.spend(len(text))
+        if len(text) > MAX_SCRIPT or text.count("<<") > MAX_HEREDOCS:  # the grammar's time grows with their square
+            raise self.unreadable(None, "a script that is too long")
+        if unsafe(text):
             raise self.unreadable(None, _NO_BRACE)
         return _parser().parse(text.encode()).root_node
 
     def _unparsed(self, tree: Node) -> Unreadable:
         node = tree
         while node.type != "ERROR" and not node.is_missing:
-            node = next(c for c in node.children if c.has_error or c.type == "ERROR" or c.is_missing)
+            inner = next((c for c in node.children if c.has_error or c.type == "ERROR" or c.is_missing), None)
+            if inner is None:  # the grammar lost count of what it took for an error
+                break
+            node = inner
         return self.unreadable(node, "the shell grammar doesn't cover this")
 
     def unreadable(self, node: Node | None, why: str) -> Unreadable:
@@ -154,7 +172,8 @@ class Shell:
     def evidence(self) -> str:
         """The command being evaluated, as the reason of what it makes."""
         node = self.node
-        text = (node.text or b"").decode("utf-8", "replace") if node is not None else ""
+        self.spend()
+        text = (node.text or b"")[:2000].decode("utf-8", "replace") if node is not None else ""
         line = self._line_of(node) if node is not None else 1
         text = " ".join(text.replace("\\\n", " ").split())
         return f"{self.source}, line {line}, would run “{text if len(text) <= 100 else text[:99] + '…'}”"
@@ -162,9 +181,7 @@ class Shell:
     # — streams —
 
     def write(self, text: str) -> None:
-        self.written += len(text)
-        if self.written > 8 * MAX_TEXT:
-            raise self.unreadable(None, "it writes too much")
+        self.spend(len(text))
         self.out.append(text)
 
     @contextmanager
@@ -191,11 +208,14 @@ class Shell:
             return self.args[index] if index < len(self.args) else None
         if name in "#?$!-":
             return {"#": str(len(self.args)), "?": str(self.status), "$": "4242", "!": "", "-": ""}[name]
-        return self.variables.get(name)
+        value = self.variables.get(name)
+        self.spend(len(value or ""))
+        return value
 
     def assign(self, name: str, value: str) -> None:
         if len(value) > MAX_TEXT:
             raise self.unreadable(None, f"{name} grows beyond {MAX_TEXT} characters")
+        self.spend(len(value))
         self.variables[name] = value
         if "a" in self.options:
             self.exported.add(name)
@@ -206,6 +226,7 @@ class Shell:
             raise self.unreadable(node, f"{name} isn't set")
 
     def positional(self) -> list[str]:
+        self.spend(sum(map(len, self.args)) + len(self.args))
         return self.args
 
     def substitute(self, node: Node) -> str:
@@ -226,18 +247,21 @@ class Shell:
         absolute = pattern if pattern.startswith("/") else f"{self.cwd.rstrip('/')}/{pattern}"
         found = self.install.glob(absolute) if "f" not in self.options else []
         skip = len(absolute) - len(pattern)
+        self.spend(sum(map(len, found)))
         return [path[skip:] for path in found]
 
     def path(self, text: str) -> str:
         """An absolute, normal path for what a command was given."""
+        self.spend(len(text))
         return self.install.normal(text, self.cwd)
 
     # — statements —
 
     def run(self, node: Node) -> int:
-        self.steps += 1
-        if self.steps > MAX_STEPS:
+        self.budget.steps -= 1
+        if self.budget.steps < 0:
             raise self.unreadable(node, f"it takes more than {MAX_STEPS} steps")
+        self.spend()
         kind = Shell._command if node.type == "command" else STATEMENTS.get(node.type)
         if kind is None:
             raise self.unreadable(node, f"a {node.type.replace('_', ' ')} isn't understood")
@@ -360,8 +384,8 @@ class Shell:
         text = self.install.script(path) if path else None
         if path is None or text is None:
             what = "does something that oslet can't foresee" if path else "isn't a command that oslet knows"
-            raise self.unreadable(node, f"{name} {what}")
-        inner = Shell(self.install, self.tables, self.facts, path, args)
+            raise self.unreadable(node, f"{name[:80]} {what}")
+        inner = Shell(self.install, self.tables, self.facts, path, args, self.budget)
         inner.variables = {n: v for n, v in self.variables.items() if n in self.exported}
         inner.exported = set(inner.variables)
         inner.input, inner.out, inner.cwd = self.input, self.out, self.cwd
@@ -370,5 +394,3 @@ class Shell:
             raise self.unreadable(node, "scripts call each other too deeply")
         inner.errexit = text.partition("\n")[0].rstrip().endswith(" -e")
         return inner.read(text)
-
-    # — redirections —

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from itertools import groupby
+from typing import Any
 
 from oslet.build.scripts.own import unescape
 from oslet.build.scripts.shell import Command, Shell
@@ -13,6 +14,8 @@ _CLASSES = {
     "alnum": "a-zA-Z0-9", "alpha": "a-zA-Z", "digit": "0-9", "space": r"\s", "upper": "A-Z", "lower": "a-z",
     "blank": " \t", "punct": r"!-/:-@\[-`{-~", "xdigit": "0-9a-fA-F", "print": r"\x20-\x7e",
 }  # fmt: skip
+_PATTERN_MEMORY = 8 << 20
+_MAX_RANGES = 100
 
 
 def options(shell: Shell, args: list[str], flags: str, valued: str = "") -> tuple[dict[str, list[str]], list[str]]:
@@ -99,6 +102,21 @@ def regex(shell: Shell, text: str, *, extended: bool) -> str:
     return out
 
 
+def compiled(shell: Shell, pattern: str, *, ignore_case: bool = False) -> Any:
+    """A pattern, ready to search with, in time that grows with the text only. Raises Unreadable for what is none.
+
+    RE2's: Python's own matcher backtracks, so that eleven characters can keep it busy for ever.
+    """
+    import re2
+
+    options = re2.Options()
+    options.log_errors, options.case_sensitive, options.max_mem = False, not ignore_case, _PATTERN_MEMORY
+    try:
+        return re2.compile(pattern, options)
+    except re2.error:
+        raise shell.unreadable(None, "a regular expression that isn't understood") from None
+
+
 def sources(shell: Shell, paths: list[str]) -> list[str] | None:
     """The texts of the operands, or standard input; None when one is missing."""
     if not paths:
@@ -122,17 +140,19 @@ def _grep(shell: Shell, args: list[str], *, extended: bool = False, fixed: bool 
     extended, fixed = extended or "E" in found, fixed or "F" in found
     body = "|".join(re.escape(p) if fixed else regex(shell, p, extended=extended) for p in patterns)
     if "w" in found:
-        body = rf"(?<!\w)(?:{body})(?!\w)"
-    search = re.compile(rf"(?:{body})" if "x" not in found else rf"^(?:{body})$", re.I if "i" in found else 0).search
+        body = rf"(?:^|\W)({body})(?:\W|$)"
+    search = compiled(shell, rf"({body})" if "x" not in found else rf"^({body})$", ignore_case="i" in found).search
+    part = 2 if "w" in found else 1
     texts = sources(shell, operands)
     if texts is None:
         return 2
     hits = []
     for text in texts:
         for line in text.splitlines():
+            shell.spend(len(line))
             match = search(line)
             if (match is None) == ("v" in found):
-                hits.append(match[0] if "o" in found and match else line)
+                hits.append(match[part] if "o" in found and match else line)
     if "c" in found:
         shell.write(f"{len(hits)}\n")
     elif "l" in found and hits:
@@ -167,9 +187,12 @@ def _cut(shell: Shell, args: list[str]) -> int:
     for part in (found.get("f") or found.get("c") or ["1"])[0].split(","):
         low, dash, high = part.partition("-")
         ranges.append((int(low or 1), int(high or 10**6) if dash else int(low)))
+    if len(ranges) > _MAX_RANGES:
+        raise shell.unreadable(None, "too many ranges")
     for text in sources(shell, operands) or []:
         for line in text.splitlines():
             cells = list(line) if "c" in found else line.split(mark)
+            shell.spend(len(line) * len(ranges))
             kept = [c for i, c in enumerate(cells, 1) if any(a <= i <= b for a, b in ranges)]
             shell.write(
                 line + "\n" if len(cells) == 1 and "f" in found else ("" if "c" in found else mark).join(kept) + "\n"
@@ -187,7 +210,7 @@ def _tr(shell: Shell, args: list[str]) -> int:
     text = shell.input.all()
     first = spread(sets[0])
     if "d" in found:
-        shell.write("".join(c for c in text if c not in first))
+        shell.write(text.translate(dict.fromkeys(map(ord, first))))
         return 0
     second = spread(sets[1]) if len(sets) > 1 else first
     second += second[-1:] * (len(first) - len(second))
@@ -246,8 +269,10 @@ def _awk(shell: Shell, args: list[str]) -> int:
     match = re.fullmatch(r"\s*(?:/((?:[^/\\]|\\.)*)/)?\s*\{\s*print\s*(?:\$(\d+|NF))?\s*;?\s*\}\s*", operands.pop(0))
     if match is None or "v" in found:
         raise shell.unreadable(None, "an awk program that isn't understood")
+    wanted = compiled(shell, regex(shell, match[1], extended=True)) if match[1] else None
     for line in "".join(sources(shell, operands) or []).splitlines():
-        if match[1] and not re.search(regex(shell, match[1], extended=True), line):
+        shell.spend(len(line))
+        if wanted is not None and not wanted.search(line):
             continue
         cells = line.split((found.get("F") or [None])[0])  # type: ignore[list-item]
         index = len(cells) if match[2] == "NF" else int(match[2] or 0)
@@ -292,8 +317,9 @@ def _digest(name: str) -> Command:
 
 def _expr(shell: Shell, args: list[str]) -> int:
     if len(args) == 3 and args[1] == ":":
-        match = re.match(regex(shell, args[2], extended=False), args[0])
-        result = (match[1] if match.re.groups else str(match.end())) if match else "0"
+        pattern = compiled(shell, regex(shell, args[2], extended=False))
+        match = pattern.match(args[0])
+        result = (match[1] or "" if pattern.groups else str(match.end())) if match else "0"
         shell.write(f"{result}\n")
         return 0 if result not in ("", "0") else 1
     value = shell.arithmetic(" ".join(args), shell.node)  # type: ignore[arg-type]

@@ -10,6 +10,9 @@ from typing import Literal, NamedTuple, Protocol
 from tree_sitter import Node
 
 EXPANSIONS = frozenset({"simple_expansion", "expansion", "command_substitution", "arithmetic_expansion"})
+MAX_PATTERN = 4096
+MAX_MATCHING = 50_000_000
+"""Characters of a shell pattern, and of a text times those of its pattern."""
 _OPERATOR = re.compile(r"(:?[-=+?]|##?|%%?)(.*)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*|[0-9]+|[@*#?$!-]")
 
@@ -55,7 +58,8 @@ def fields(scope: Scope, node: Node) -> list[str]:
                 found.append(open_field)
             open_field = None
         elif piece.kind != "split":
-            open_field = [*(open_field or []), piece]
+            open_field = [] if open_field is None else open_field
+            open_field.append(piece)
         else:
             parts = re.split(f"[{re.escape(separators)}]+", piece.text) if separators else [piece.text]
             for index, part in enumerate(parts):
@@ -63,7 +67,8 @@ def fields(scope: Scope, node: Node) -> list[str]:
                     found.append(open_field)
                     open_field = None
                 if part:
-                    open_field = [*(open_field or []), Piece(part, "literal")]
+                    open_field = [] if open_field is None else open_field
+                    open_field.append(Piece(part, "literal"))
     if open_field is not None:
         found.append(open_field)
     return [text for field in found for text in _globbed(scope, field)]
@@ -80,8 +85,10 @@ def pattern_of(scope: Scope, node: Node) -> str:
 
 
 def matches(text: str, pattern: str) -> bool:
-    """Whether a shell pattern matches the whole text."""
-    return fnmatch.fnmatchcase(text, pattern.replace("[^", "[!"))
+    """Whether a shell pattern matches the whole text. ValueError when finding out could take too long."""
+    if len(pattern) > MAX_PATTERN or len(text) * len(pattern) > MAX_MATCHING:
+        raise ValueError("a pattern or a text that is too long")
+    return re.match(fnmatch.translate(pattern.replace("[^", "[!")), text) is not None  # re keeps few of them
 
 
 def heredoc_text(scope: Scope, redirect: Node) -> str:
@@ -265,6 +272,8 @@ def _words(scope: Scope, operand: str) -> list[Node]:
 
 
 def _stripped(value: str, sign: str, pattern: str) -> str:
+    if len(value) * len(value) * max(1, len(pattern)) > MAX_MATCHING * 4:
+        raise ValueError("a text that is too long to take a pattern off")
     upwards = sign in ("#", "%%")
     for cut in range(len(value) + 1) if upwards else range(len(value), -1, -1):
         if sign[0] == "#" and matches(value[:cut], pattern):

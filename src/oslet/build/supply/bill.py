@@ -125,7 +125,7 @@ def bill(
             purl=purl(item, own, distribution),
             file=item.path.rpartition("/")[2] if isinstance(item, Package) else item.file,
             sha256=item.sha256,
-            by=f"{kind}:{item.by}" if item.by else "",
+            by=item.by if not item.by or item.by.startswith("wheel:") else f"{kind}:{item.by}",
             request=item.request,
             told=own,
             kept=tuple(kept.pop(origin, ())),

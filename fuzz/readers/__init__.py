@@ -1,0 +1,12 @@
+"""Every reader of foreign bytes, by name. A new reader gets its target here, and with it the smoke test and a run."""
+
+from __future__ import annotations
+
+from fuzz.judge import Reader
+from fuzz.readers import binaries, evidence, foreign, images, made, packages, scripts, texts
+
+READERS: dict[str, Reader] = {
+    reader.name: reader
+    for room in (binaries, packages, images, foreign, evidence, made, texts, scripts)
+    for reader in room.READERS
+}
