@@ -10,7 +10,7 @@ from bench.peer import peer
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
-PACKAGES = ("imagemagick", "perl", "lighttpd", "curl")
+PACKAGES = ("imagemagick", "perl", "lighttpd", "curl", "php")
 WHEELS = ("numpy", "lxml", "cryptography", "grpcio")
 CASES = [c for kind in ("packages", "wheels") for c in cases(kind) if c.name in PACKAGES + WHEELS]
 

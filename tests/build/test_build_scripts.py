@@ -217,13 +217,14 @@ def test_arithmetic_is_cs(a: int, b: int, operator: str) -> None:
     ("script", "line"),
     [
         ("true\n{\U000f0000", 4),
+        ("f() { true\n}\necho \U0001f600", 5),
         ("echo a{1..2\u4e2d}", 3),
         ("true\n# {..\U0010ffff", 4),
         ("x='{'\neval \"$x\U0001f600\"", 4),
     ],
 )
 def test_a_character_that_the_grammar_dies_of_is_refused(store: Store, script: str, line: int) -> None:
-    with pytest.raises(BuildError, match="a brace before a character") as caught:
+    with pytest.raises(BuildError, match="a brace before such a character") as caught:
         read(world(store), script)
     assert caught.value.where == f"app.postinst:{line}"
 

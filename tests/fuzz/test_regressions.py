@@ -236,7 +236,7 @@ def test_scripts_that_ask_for_too_much(tmp_path: Path, case: str, monkeypatch: p
 def test_what_took_the_square_of_its_length(tmp_path: Path) -> None:
     files = Files(Store(tmp_path), ())
     install = Install(files, Users(), Alternatives(), [], arch="amd64", versions={})
-    text = f"{BIG}echo ${{x}}b | tr -d '\1-\U0010fffe' > /out\n: {'$' * 100_000}"
+    text = f"{BIG}echo $x'b' | tr -d '\1-\U0010fffe' > /out\n: {'$' * 100_000}"
     read_script(install, "app", "postinst", f"#!/bin/sh\n{text}\n")
     assert files.data("/out") == b""
 

@@ -22,7 +22,7 @@ from oslet.build.scripts.budget import MAX_STEPS, Budget
 from oslet.build.scripts.install import ESSENTIAL, PATH, Install
 from oslet.build.scripts.signals import Exit, Loop, Return, Unreadable
 from oslet.build.scripts.statements import STATEMENTS, assign, body
-from oslet.build.scripts.streams import Lines, joined
+from oslet.build.scripts.streams import Lines, joined, unsafe
 from oslet.build.scripts.words import fields, text_of
 
 MAX_DEPTH = 100
@@ -31,11 +31,8 @@ MAX_HEREDOCS = 500
 """Characters and here-documents of one script: the longest of 589 packages has 15 KiB."""
 MAX_TEXT = 1 << 20
 
+_NO_BRACE = "a brace before such a character isn't understood"
 _BRACKETS = re.compile(r"(?<![^\s])\[ ([^\n\[\]]*\s\\\([^\n\[\]]*) \]")
-_UNSAFE = re.compile(r"\{[0-9]*(?:\.\.[0-9]*)?[^\x00-\xff]")
-"""Where the grammar's scanner asks C's ``isdigit`` about any character: beyond U+00FF that reads foreign memory, or
-dies (tree-sitter-bash issue 337)."""
-_NO_BRACE = "a brace before a character beyond Latin-1 isn't understood"
 
 
 class Command(Protocol):
@@ -132,8 +129,8 @@ class Shell:
     def _tree(self, text: str) -> Node:
         """A whole text parsed. The grammar doesn't know ``\\(`` as a word of ``[``, but as one of ``test``."""
         text = joined(text)
-        if unsafe := _UNSAFE.search(text):
-            line = text.count("\n", 0, unsafe.start())
+        if found := unsafe(text):
+            line = text.count("\n", 0, found.end() - 1)
             raise Unreadable(self.source, line + 1, text.split("\n")[line].strip(), _NO_BRACE)
         tree = self.parse(text)
         if tree.has_error and (respelled := _BRACKETS.sub(r"test \1", text)) != text:
@@ -146,7 +143,7 @@ class Shell:
         self.spend(len(text))
         if len(text) > MAX_SCRIPT or text.count("<<") > MAX_HEREDOCS:  # the grammar's time grows with their square
             raise self.unreadable(None, "a script that is too long")
-        if _UNSAFE.search(text):
+        if unsafe(text):
             raise self.unreadable(None, _NO_BRACE)
         return _parser().parse(text.encode()).root_node
 
@@ -396,5 +393,3 @@ class Shell:
             raise self.unreadable(node, "scripts call each other too deeply")
         inner.errexit = text.partition("\n")[0].rstrip().endswith(" -e")
         return inner.read(text)
-
-    # — redirections —

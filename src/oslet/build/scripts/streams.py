@@ -4,6 +4,17 @@ from __future__ import annotations
 
 import re
 
+_UNSAFE = re.compile(r"\{[0-9]*(?:\.\.[0-9]*)?[^\x00-\xff]")
+_ASTRAL = re.compile(r"[\U00010000-\U0010ffff]")
+"""Where the grammar's scanner asks C's ``isdigit`` about any character: beyond U+00FF that reads foreign memory, or
+dies (tree-sitter-bash issue 337). Of characters beyond U+FFFF, where it dies most, none may follow a brace at all."""
+
+
+def unsafe(text: str) -> re.Match[str] | None:
+    """A place that mustn't be given to the grammar; it ends with the character that its scanner may die of."""
+    brace = text.find("{")
+    return (_UNSAFE.search(text, brace) or _ASTRAL.search(text, brace)) if brace >= 0 else None
+
 
 def joined(text: str) -> str:
     """The text with continued lines joined, byte for byte as long as before: the grammar loses words at such places.
