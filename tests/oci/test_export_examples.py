@@ -54,7 +54,8 @@ def test_images_on_one_suite_share_layers(oslet: Oslet, tmp_path: Path) -> None:
     blobs = {path.name: path.stat().st_size for path in (tmp_path / "oci/blobs/sha256").iterdir()}
     size = {name: sum(blobs[d.removeprefix("sha256:")] for d in found) for name, found in layers.items()}
     common = sum(blobs[d.removeprefix("sha256:")] for d in shared)
-    assert 2 * common > max(size.values()), f"shared bytes {common} of {size}"
+    # A package's layer holds what is reached of it, so packages of which two images reach different parts are apart.
+    assert 5 * common > 2 * max(size.values()), f"shared bytes {common} of {size}"
 
 
 def test_pushed_here_and_pulled_there_it_runs(oslet: Oslet, tmp_path: Path) -> None:

@@ -144,8 +144,19 @@ def reached(files: Files, base: Base, oslet: Oslet, lock: Lock, store: Store, ed
         store.remember("cut", key, store.save(some).encode())
     found = Files(store, some.entries, some.dropped)
     agree(found)
+    _mend_folders(found)
     linker_cache(found)
     return found
+
+
+def _mend_folders(files: Files) -> None:
+    """A folder that stays for what stands in it goes with the last of that, or stays for another of it."""
+    for entry in sorted(files, key=lambda e: e.path, reverse=True):
+        if entry.kind == "dir" and entry.by and entry.by not in files:
+            if names := files.names(entry.path):
+                files.place(msgspec.structs.replace(entry, by=f"{entry.path}/{names[0]}"))
+            else:
+                files.remove(entry.path, "hollow: nothing in this folder stays")
 
 
 def seal(oslet: Oslet, lock: Lock, plan: Plan, files: Files, store: Store) -> Built:
