@@ -25,11 +25,8 @@ MAX_TEXT = 4 << 20
 """Bytes of a text file that are looked through."""
 
 MAX_PATH = 4096
-EQUALS = ord("=")
 
 _PATH = re.compile(rb"/(?:usr|etc|bin|sbin|lib|lib64|opt|var|srv|run)/[A-Za-z0-9._+@%:~/-]*[A-Za-z0-9_+@%/-]")
-_BUILT_WITH = re.compile(rb"=?" + _PATH.pattern)
-"""In an ELF file, what follows an equals sign is how the program was built (configure's words), not what it opens."""
 _LIBRARY = re.compile(rb"\.so(?:\.[0-9]+)*\0")
 _PLUGIN = re.compile(rb"\.so\b(?:\.[0-9]+)*")
 _NAME = re.compile(rb"[A-Za-z0-9_.+-]+\Z")
@@ -124,7 +121,7 @@ def _of_elf(path: str, data: bytes) -> Evidence:
         calls=tuple(name.decode() for name in _CALLS if b"\0" + name + b"\0" in data),
         commands=_command_lines(data),
         helpers=_helpers(data),
-        paths=_once(m[0].decode() for m in _BUILT_WITH.finditer(data) if m[0][0] != EQUALS and len(m[0]) < MAX_PATH),
+        paths=_opened(data),
     )
 
 
@@ -202,6 +199,12 @@ def _helpers(data: bytes) -> tuple[str, ...]:
     if b"\0exec" not in data and b"\0posix_spawn" not in data:
         return ()
     return _once(match[1].decode() for match in _HYPHENED.finditer(data))
+
+
+def _opened(data: bytes) -> tuple[str, ...]:
+    """The paths in an ELF file, but for those after an equals sign: configure's words, by which it was built."""
+    found = ((data[m.start() - 1 : m.start()], m[0]) for m in _PATH.finditer(data))
+    return _once(path.decode() for before, path in found if before != b"=" and len(path) < MAX_PATH)
 
 
 def _paths(data: bytes) -> tuple[str, ...]:
