@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from oslet.model.oslet import Tcp as Tcp
     from oslet.model.oslet import Template as Template
     from oslet.model.oslet import Text as Text
+    from oslet.model.oslet import Warm as Warm
     from oslet.model.source import Debian as Debian
     from oslet.model.source import Oci as Oci
     from oslet.workspace import Workspace as Workspace
@@ -46,7 +47,7 @@ _ROOMS = {
     "oslet.declare": "Oslet param Str Int Float Bool Enum Port Size Duration Url Path Address List Exec",
     "oslet.errors": "OsletError DeclarationError ResolveError IntegrityError BuildError RunError NetworkError",
     "oslet.model.instance": "Secret",
-    "oslet.model.oslet": "Check Http Tcp Template Text SecretFile Rule",
+    "oslet.model.oslet": "Check Http Tcp Template Text SecretFile Rule Warm",
     "oslet.model.source": "Debian Oci",
     "oslet.workspace": "Workspace",
 }

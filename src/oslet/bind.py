@@ -128,6 +128,18 @@ def start_with(start: Start, arguments: Arguments) -> Start:
     return _start(start, lambda text: interpolate(text, arguments))
 
 
+def url_with(start: Start, arguments: Arguments, host: str, ports: Mapping[int, int] = {}) -> str:
+    """What a client at some place connects with: ``host`` is the instance's there, ``ports`` leads from each of its
+    own ports to what that one is called there. Empty where the declaration says no ``url``."""
+    from urllib.parse import quote
+
+    values = {}
+    for name, value in arguments.values.items():
+        plain = value.reveal() if isinstance(value, Secret) else texts.plain(value)
+        values[name] = str(ports.get(value, value)) if value in ports else quote(plain, safe=":/")
+    return texts.fill(start.url, {**values, "host": f"[{host}]" if ":" in host else host})
+
+
 def check_with(check: Check, arguments: Arguments) -> Check:
     """A check with every text filled."""
     return _check(check, lambda text: interpolate(text, arguments))
@@ -207,6 +219,7 @@ def _start(start: Start, filled: Any) -> Start:
         ports=tuple(filled(port) for port in start.ports),
         volumes=tuple(filled(path) for path in start.volumes),
         health=_health(start.health, filled),
+        warm=structs.replace(start.warm, prepare=tuple(filled(word) for word in start.warm.prepare)),
     )
 
 

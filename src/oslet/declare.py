@@ -96,6 +96,8 @@ class Oslet:
     network: ClassVar[Literal["private", "host", "none"]]
     capabilities: ClassVar[Sequence[str]]
     stop_signal: ClassVar[str]
+    url: ClassVar[str]
+    warm: ClassVar[model.Warm]
     trim: ClassVar[model.Level]
     features: ClassVar[Mapping[str, bool | str | Sequence[str] | Mapping[str, bool | str | Sequence[str]]]]
     checks: ClassVar[Sequence[model.Check]]
@@ -220,6 +222,8 @@ def _written(name: str, value: Any) -> Any:
                 return {"tcp": port}
             case model.Exec(command):
                 return {"exec": command}
+    if name == "warm":
+        return {key: each for key, each in structs.asdict(value).items() if each}
     if name == "checks":
         return [{key: each for key, each in structs.asdict(check).items() if each} for check in value]
     if name == "files" and isinstance(value, Mapping):

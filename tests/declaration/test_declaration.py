@@ -42,6 +42,7 @@ volumes = ["/var/lib/web"]
 network = "host"
 capabilities = ["NET_BIND_SERVICE"]
 stop_signal = "SIGINT"
+url = "http://{host}:9000"
 trim = "packages"
 keep = ["/usr/share/doc/**"]
 setuid = ["/usr/bin/su"]
@@ -67,6 +68,11 @@ db = { type = "url", schemes = ["postgres"] }
 version = { type = "str", default = "3", at = "build" }
 key = { type = "secret", min_length = 8 }
 token = { type = "secret" }
+
+[warm]
+modules = ["json"]
+snapshot = "/var/lib/web"
+prepare = ["/bin/init", "{version}"]
 
 [health]
 http = "/healthz"
@@ -98,6 +104,8 @@ class WholeWorld(oslet.Oslet):
     network = "host"
     capabilities = ["CAP_NET_BIND_SERVICE"]
     stop_signal = "SIGINT"
+    url = "http://{host}:9000"
+    warm = oslet.Warm(modules=("json",), snapshot="/var/lib/web", prepare=("/bin/init", "{version}"))
     trim = "packages"
     keep = ["/usr/share/doc/**"]
     setuid = ["/usr/bin/su"]

@@ -78,6 +78,8 @@ def lower(table: dict[str, Any], folder: Path, place: Place) -> Oslet:
             network=table.get("network", "private"),
             capabilities=starting.capabilities(table, faults),
             stop_signal=starting.stop_signal(table, faults),
+            url=starting.url(table, texts),
+            warm=starting.warm(table, texts),
         ),
         policy=Policy(
             trim=table.get("trim", "safe"),

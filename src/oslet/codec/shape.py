@@ -74,6 +74,18 @@ class HealthTable(_Table):
     )
 
 
+class WarmTable(_Table):
+    """What is done before an instance has its arguments, so that its start is short."""
+
+    modules: Annotated[Texts | Maybe, Meta(description="Python modules that waiting instances have imported")] = UNSET
+    snapshot: Annotated[
+        str | Maybe, Meta(description="the volume that prepare fills; fresh volumes begin as its clones")
+    ] = UNSET
+    prepare: Annotated[
+        Texts | Maybe, Meta(description="the command that fills it, run once; without params that are secret")
+    ] = UNSET
+
+
 class CheckTable(_Table):
     """One thing that the image must do the same trimmed and untrimmed: exactly one of run, exec and http."""
 
@@ -205,6 +217,10 @@ class Declaration(_Table):
     ] = UNSET
     capabilities: Annotated[Texts | Maybe, Meta(description="Linux capabilities it keeps; none when absent")] = UNSET
     stop_signal: Annotated[str | Maybe, Meta(description='the signal that ends it; "SIGTERM" when absent')] = UNSET
+    url: Annotated[
+        str | Maybe, Meta(description="what a client connects with: may hold {host}, params and secrets")
+    ] = UNSET
+    warm: Annotated[WarmTable | Maybe, Meta(description="what is done before an instance has its arguments")] = UNSET
     trim: Annotated[
         Literal["packages", "safe", "lean"] | Maybe,
         Meta(description='how much is left out: what no application reads ("packages"), also what nothing reaches of '

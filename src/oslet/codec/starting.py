@@ -12,7 +12,7 @@ from oslet.codec.kinds import is_absolute, kind_name, told
 from oslet.codec.nearest import nearest, suggestion
 from oslet.codec.parts import PACKAGE, Texts, items
 from oslet.codec.places import Key
-from oslet.model.oslet import Exec, Health, Http, Rule, Tcp
+from oslet.model.oslet import Exec, Health, Http, Rule, Tcp, Warm
 from oslet.model.param import IntKind, PortKind
 
 _CAPABILITY_NAMES = """
@@ -156,6 +156,34 @@ def stop_signal(table: dict[str, Any], faults: Faults) -> str:
         near = nearest(name if name.upper().startswith("SIG") else f"SIG{name}", _SIGNALS)
         faults.add(("stop_signal",), f"{told(name)} is no signal", f"did you mean {near!r}?" if near else "")
     return name
+
+
+def url(table: dict[str, Any], texts: Texts) -> str:
+    """What a client connects with; ``{host}`` is known when it is asked for."""
+    written: str = table.get("url", "")
+    names = texts.names(("url",), written)
+    texts.known(("url",), tuple(n for n in names if n != "host"), secrets=True)
+    if written and "://" not in written:
+        texts.faults.add(("url",), f"{told(written)} isn't a URL", 'write such as "redis://{host}:{port}"')
+    return written
+
+
+def warm(table: dict[str, Any], texts: Texts) -> Warm:
+    written = table.get("warm", {})
+    modules = tuple(word for _, word in items(written, "modules"))
+    for i, word in enumerate(modules):
+        if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", word):
+            texts.faults.add(("warm", "modules", i), f"{told(word)} isn't a Python module", "write it as import does")
+    found = Warm(
+        modules,
+        written.get("snapshot", ""),
+        tuple(texts.check(("warm", *key), word) for key, word in items(written, "prepare")),
+    )
+    if bool(found.snapshot) != bool(found.prepare):
+        texts.faults.add(("warm",), "snapshot and prepare go together", "say which volume is filled, and by what")
+    elif found.snapshot and found.snapshot not in table.get("volumes", []):
+        texts.faults.add(("warm", "snapshot"), f"{told(found.snapshot)} is not among volumes", "name it there")
+    return found
 
 
 def inside(table: dict[str, Any], name: str, faults: Faults) -> tuple[str, ...]:

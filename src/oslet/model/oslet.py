@@ -86,8 +86,23 @@ class User(Struct, frozen=True, forbid_unknown_fields=True):
     name: str = "root"
 
 
+class Warm(Struct, frozen=True, forbid_unknown_fields=True):
+    """What can be done before an instance has its arguments, once for many instances.
+
+    ``modules`` are Python modules that waiting instances have imported. ``prepare`` is a command that fills the
+    volume ``snapshot``, run once in an instance of its own; each fresh volume then begins as a clone of what it left.
+    """
+
+    modules: tuple[str, ...] = ()
+    snapshot: str = ""
+    prepare: tuple[str, ...] = ()
+
+
 class Start(Struct, frozen=True):
-    """The start contract: how an instance of the image is started and talked to. Texts may hold ``{param}``."""
+    """The start contract: how an instance of the image is started and talked to. Texts may hold ``{param}``.
+
+    ``url`` is what a client connects with: beside params it may hold ``{host}``, and secrets.
+    """
 
     command: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
@@ -99,6 +114,8 @@ class Start(Struct, frozen=True):
     network: Literal["private", "host", "none"] = "private"
     capabilities: tuple[str, ...] = ()
     stop_signal: str = "SIGTERM"
+    url: str = ""
+    warm: Warm = Warm()
 
 
 Level: TypeAlias = Literal["packages", "safe", "lean"]

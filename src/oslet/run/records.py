@@ -53,7 +53,7 @@ class Record(Struct, frozen=True):
     capabilities: tuple[str, ...]
     stop_signal: str
     published: tuple[Published, ...]
-    network: Literal["private", "host", "none"]
+    network: str
     cgroups: tuple[str, ...]
     health: Health | None = None
     secret_env: tuple[str, ...] = ()

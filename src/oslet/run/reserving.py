@@ -34,21 +34,34 @@ class Sealed(NamedTuple):
 class Wish(NamedTuple):
     """What a start may choose beside the arguments. Ports are written as Docker's ``-p``.
 
-    ``volumes`` map a path inside to a folder, or to a volume's name. ``name`` is made up when empty. ``command``,
-    when given, is run in the image's stead. An instance with ``remove`` leaves nothing when it ends. Of a ``watched``
-    one every path that it uses is recorded (``watching``).
+    ``volumes`` map a path inside to a folder, to a volume's name, or to a clone. ``network`` may also name one of the
+    user's networks, where instances find each other by name. ``allow`` are the addresses (``HOST``, ``HOST:PORT``,
+    ``NET/BITS``) that it may reach; None is all. ``restart`` says what an end is followed by. ``name`` is made up when
+    empty. ``command``, when given, is run in the image's stead. An instance with ``remove`` leaves nothing when it
+    ends. Of a ``watched`` one every path that it uses is recorded (``watching``).
     """
 
     name: str = ""
     limits: limits.Limits = limits.Limits()
-    volumes: Mapping[str, Path | str] = {}
+    volumes: Mapping[str, Path | str | Clone] = {}
     publish: tuple[str, ...] = ()
-    network: Literal["private", "host", "none"] | None = None
+    network: str | None = None
+    allow: tuple[str, ...] | None = None
+    restart: Literal["no", "on-failure", "always"] = "no"
     env: tuple[tuple[str, str], ...] = ()
     command: tuple[str, ...] = ()
     tty: bool = False
     remove: bool = False
     watched: bool = False
+
+
+class Clone(NamedTuple):
+    """A volume that begins as another's content and is the instance's own: nothing of it outlives the instance.
+
+    ``of`` is a folder that nobody writes to meanwhile.
+    """
+
+    of: Path
 
 
 class Places(NamedTuple):
@@ -68,7 +81,7 @@ class Making(NamedTuple):
     tools: Tools
     places: Places
     contract: Start
-    network: Literal["private", "host", "none"]
+    network: str
     mapping: ids.Mapping
     obstacle: str
 

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from oslet.errors import RunError
 from oslet.run import ids
@@ -20,7 +20,7 @@ class Volume(NamedTuple):
     host: Path
 
 
-def chosen(declared: Sequence[str], given: Mapping[str, Path | str], data: Path, name: str) -> tuple[Volume, ...]:
+def chosen(declared: Sequence[str], given: Mapping[str, Any], data: Path, name: str) -> tuple[Volume, ...]:
     """The declared volumes and those given beside them.
 
     One that isn't given is ``data/NAME/PATH``, so that the next instance of that name finds it again. A given one is a
