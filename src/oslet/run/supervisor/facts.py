@@ -28,7 +28,7 @@ class Layout(NamedTuple):
     network: str
     capabilities: tuple[str, ...]
     workdir: str
-    watched: str = ""
+    warm: tuple[str, ...] = ()
     netns: int | None = -1
 
     @property

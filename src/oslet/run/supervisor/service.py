@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -133,6 +134,7 @@ class Service:
             network=mode,
             capabilities=contract.capabilities,
             workdir=contract.workdir,
+            warm=_interpreter(contract.command) if contract.warm.modules and not start.wish.tty else (),
         )
 
     # Starting
@@ -181,6 +183,12 @@ class Service:
         slot.watcher = watcher
         slot.call(hostname(name), layout.network)
         self._streams(slot, folder, facts)
+        if layout.warm:
+            try:
+                slot.warm(layout.warm, _environment(facts, facts.image.start.env), facts.image.start.warm.modules)
+            except BaseException:
+                self.spill(slot)
+                raise
         return slot
 
     def _streams(self, slot: Slot, folder: Path, facts: Facts) -> None:
@@ -405,7 +413,7 @@ class Service:
 
 def _record(asked: Asked, slot: Slot, name: str) -> Record:
     image, contract, wish = asked.facts.image, asked.contract, asked.start.wish
-    given = {"PATH": _PATH, "HOME": asked.facts.account.home, **({"TERM": "xterm"} if wish.tty else {})}
+    terminal = (("TERM", "xterm"),) if wish.tty else ()
     return Record(
         id=slot.id,
         name=name,
@@ -418,7 +426,7 @@ def _record(asked: Asked, slot: Slot, name: str) -> Record:
         slot=slot.id,
         uid=image.uid,
         gid=image.gid,
-        env=tuple({**given, **dict(contract.env), **dict(wish.env)}.items()),
+        env=_environment(asked.facts, (*terminal, *contract.env, *wish.env)),
         workdir=contract.workdir,
         capabilities=contract.capabilities,
         stop_signal=contract.stop_signal,
@@ -448,6 +456,20 @@ def _asked(file: int | None) -> wire.Start | None:
 @cache
 def _null() -> int:
     return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _interpreter(command: tuple[str, ...]) -> tuple[str, ...]:
+    """The Python of a command, and the options before its module or file: what can be warmed. Empty for others."""
+    if not command or not re.fullmatch(r"python3?(\.\d+)?", command[0].rpartition("/")[2]):
+        return ()
+    options = 1
+    while options < len(command) and re.fullmatch(r"-[bBdEiIOqsSuvx]+", command[options]):
+        options += 1
+    return command[:options]
+
+
+def _environment(facts: Facts, env: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple({"PATH": _PATH, "HOME": facts.account.home, **dict(env)}.items())
 
 
 def hostname(name: str) -> str:
