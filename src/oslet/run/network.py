@@ -37,14 +37,19 @@ _NOBODY = 65534
 def published(declared: Sequence[str], given: Sequence[str]) -> tuple[Published, ...]:
     """The ports of an instance. Each declared one answers on the same port of this machine, unless given otherwise.
 
-    ``given`` are ``HOST:CONTAINER`` or ``ADDRESS:HOST:CONTAINER`` (``[::1]:9000:8080``), as Docker's ``-p``.
+    ``given`` are ``HOST:CONTAINER`` or ``ADDRESS:HOST:CONTAINER`` (``[::1]:9000:8080``), as Docker's ``-p``, with
+    ``/udp`` behind for datagrams.
     """
-    ports = {number: Published(number, number, LOOPBACK) for number in (_port(text, text) for text in declared)}
+    ports = {(n, "tcp"): Published(n, n, LOOPBACK) for n in (_port(text, text) for text in declared)}
     for text in given:
-        address, _, rest = text.rpartition(":")[0].rpartition(":")
-        container = _port(text.rpartition(":")[2], text)
+        where, _, proto = text.partition("/")
+        if proto not in ("tcp", "udp") and "/" in text:
+            raise RunError(f"{text!r} is not a port to publish", hint="after the / stands tcp or udp")
+        address, _, rest = where.rpartition(":")[0].rpartition(":")
+        container = _port(where.rpartition(":")[2], text)
         host = _port(rest, text)
-        ports[container] = Published(container, host, address.strip("[]") or LOOPBACK)
+        proto = proto or "tcp"
+        ports[container, proto] = Published(container, host, address.strip("[]") or LOOPBACK, proto)
     return tuple(ports.values())
 
 
@@ -68,7 +73,8 @@ def claim(ports: Sequence[Published], others: Sequence[Record], *, keep: bool) -
                 if keep:
                     opened[-1].listen(_BACKLOG)
             except OSError as error:
-                raise _taken(port, error, others) from None
+                holder = next((r.name for r in others if any(p.host == port.host for p in r.published)), "")
+                raise taken(port, error, holder) from None
         kept = tuple(opened) if keep else ()
         opened = [] if keep else opened
         return kept
@@ -77,13 +83,13 @@ def claim(ports: Sequence[Published], others: Sequence[Record], *, keep: bool) -
             one.close()
 
 
-def _taken(port: Published, error: OSError, others: Sequence[Record]) -> RunError:
+def taken(port: Published, error: OSError, holder: str) -> RunError:
+    """Why a port can't be had; ``holder`` is the name of the instance that has it, if one has."""
     where = f"{port.address}:{port.host}"
     if error.errno == errno.EACCES:
         return RunError(f"port {port.host} needs root", where=where, hint=f"publish another: -p 8080:{port.container}")
     if error.errno != errno.EADDRINUSE:
         return RunError(f"port {port.host} can't be used: {error.strerror}", where=where)
-    holder = next((r.name for r in others if any(p.host == port.host for p in r.published)), None)
     if holder:
         what = f"port {port.host} is taken by the instance {holder!r}"
         return RunError(

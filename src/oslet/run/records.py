@@ -24,11 +24,12 @@ RECORD, EXIT, STDOUT, STDERR, RUNTIME_LOG = "record.json", "exit", "stdout.log",
 
 
 class Published(Struct, frozen=True):
-    """One container port and where on this machine it answers."""
+    """One container port and where on this machine it answers; ``proto`` is tcp or udp."""
 
     container: int
     host: int
     address: str
+    proto: str = "tcp"
 
 
 class Record(Struct, frozen=True):
