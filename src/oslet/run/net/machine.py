@@ -19,7 +19,7 @@ from oslet.run.net.netlink import Netlink
 from oslet.run.net.nft import accept, drop, element, then
 
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
-_LEGACY = Path("/proc/net/ip_tables_names")
+_LEGACY = Path("/proc/thread-self/net/ip_tables_names")
 PREFIX = "oslet-"
 """What links and tables of ours begin with."""
 

@@ -198,6 +198,12 @@ class Networks:
         """A socket that reaches every open instance at its address, whatever it publishes."""
         return self._home.call(lambda: socket.socket(socket.AF_INET, kind))
 
+    def tend(self) -> None:
+        """See to it that the processes which carry the network are there; to be called now and then."""
+        with self._lock:
+            self._ports.tend()
+            self._way.tend(self._keep)
+
     def leave(self) -> None:
         """This supervisor ends; everything stays as it is, for the next."""
         self._responder.close()

@@ -50,6 +50,11 @@ class Way:
             self._by_slirp(keep)
         self._led = True
 
+    def tend(self, keep: Callable[[str, int], None]) -> None:
+        """See to it that the way which was there is there."""
+        if self._led:
+            self.lead(keep)
+
     def _by_machine(self) -> str:
         """Lead out as root can; why not, or nothing."""
         if not _rules_here():
