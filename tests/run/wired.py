@@ -6,6 +6,7 @@ neither the network of this machine is touched nor a right on it needed.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 import os
@@ -14,14 +15,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from threading import Thread
-from typing import TypeVar
-
-import pytest
+from typing import TextIO, TypeVar
 
 from oslet.run.net import links, names, namespace
 from oslet.run.net.netlink import ROUTE, Netlink
@@ -36,28 +37,58 @@ _T = TypeVar("_T")
 
 def wired(test: Callable[[Wired], None]) -> Callable[[str], None]:
     """Make a function a test that is run as root and as an ordinary user of a machine of its own."""
+    import pytest
 
     @pytest.mark.slow
     @pytest.mark.parametrize("who", ["root", "user"])
     def run(who: str) -> None:
-        place = f"{test.__module__}:{test.__name__}"
-        words = ["unshare", "-Urn", sys.executable, "-m", "tests.run.wired", who, place]
-        ended = subprocess.run(words, cwd=_ROOT, capture_output=True, text=True, timeout=60)
-        if ended.returncode == 77:
-            pytest.skip(ended.stdout)
-        assert ended.returncode == 0, ended.stdout + ended.stderr
+        told = _machine(who).ask(f"{test.__module__}:{test.__name__}")
+        if told.startswith("skip "):
+            pytest.skip(told[5:])
+        assert told == "good", told
 
     run.__name__, run.__doc__ = test.__name__, test.__doc__
     run.wired = test  # type: ignore[attr-defined]
     return run
 
 
+class Machine:
+    """A process in a machine of its own, which runs tests as they are asked for."""
+
+    def __init__(self, who: str) -> None:
+        words = ["unshare", "-Urn", sys.executable, "-m", "tests.run.wired", who]
+        self._process = subprocess.Popen(words, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, place: str) -> str:
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(place + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        return str(json.loads(line)) if line else "the machine has ended"
+
+    def end(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait(10)
+
+
+@cache
+def _machine(who: str) -> Machine:
+    machine = Machine(who)
+    atexit.register(machine.end)
+    return machine
+
+
+class Skipped(Exception):
+    """What a test needs isn't here."""
+
+
 class Wired:
     """A user's networks, what a keeper keeps of them, and ways to speak from here and there."""
 
-    def __init__(self, state: Path, world: socket.socket) -> None:
-        self.state = state
-        self._world = world.makefile("rw")
+    def __init__(self, state: Path, world: TextIO, root: bool) -> None:
+        self.state, self.root = state, root
+        self._world = world
         self.kept: dict[str, int] = {}
         self.net = self.networks()
 
@@ -83,8 +114,7 @@ class Wired:
 
     def need_way_out(self) -> None:
         if self.net.obstacle:
-            print(self.net.obstacle)
-            os._exit(77)
+            raise Skipped(self.net.obstacle)
 
     def inside(self, plug: Plug, work: Callable[[], _T]) -> _T:
         """What ``work`` says in an instance's network."""
@@ -119,7 +149,7 @@ class Wired:
         def ask() -> list[str] | str:
             asked = DNSRecord.question(name, kind)
             try:
-                told = DNSRecord.parse(asked.send(where.gateway, 53, tcp=tcp, timeout=3))
+                told = DNSRecord.parse(asked.send(where.gateway, 53, tcp=tcp, timeout=0.8))
             except TimeoutError:
                 return "silence"
             except OSError as error:
@@ -165,7 +195,7 @@ def _echo(server: socket.socket) -> None:
 
 def _ask(address: str, port: int, kind: int) -> str:
     with socket.socket(socket.AF_INET, kind) as end:
-        end.settimeout(1.0)
+        end.settimeout(0.4)
         try:
             end.connect((address, port))
             end.send(b"hello")
@@ -212,40 +242,59 @@ def _world() -> int:
         return pool.submit(lambda: lay(namespace.fresh())).result()
 
 
-def _play(place: str, who: str) -> int:
-    """As the machine: run a test in a process of its own, and do in the outer world what it asks for."""
+def _play(who: str) -> None:
+    """As the machine: run tests in a process of their own, and do in the outer world what they ask for."""
     world = _world()
     ours, its = socket.socketpair()
     user = ["unshare", "-Ur"] if who == "user" else []
-    words = [*user, sys.executable, "-m", "tests.run.wired", place, str(its.fileno())]
-    with subprocess.Popen(words, pass_fds=[its.fileno()]) as test:
+    served = set()
+    words = [*user, sys.executable, "-m", "tests.run.wired", str(its.fileno()), who]
+    with subprocess.Popen(words, pass_fds=[its.fileno()]):
         its.close()
         lines = ours.makefile("rw")
         for line in lines:
             what, *rest = json.loads(line)
-            said = within(world, lambda: {"serve": _serve, "ask": _ask}[what](*rest))
+            said = None
+            if what == "ask":
+                said = within(world, lambda: _ask(*rest))
+            elif tuple(rest) not in served:
+                served.add(tuple(rest))
+                within(world, lambda: _serve(*rest))
             lines.write(json.dumps(said) + "\n")
             lines.flush()
-    return test.returncode
 
 
-def _test(place: str, fd: int) -> None:
+def _tests(world: TextIO, root: bool) -> None:
+    """Run the tests that standard input names; say of each how it ended."""
+    said = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for place in sys.stdin:
+        said.write(json.dumps(_test(place.strip(), world, root)) + "\n")
+        said.flush()
+
+
+def _test(place: str, world: TextIO, root: bool) -> str:
     module, _, name = place.partition(":")
     test = getattr(importlib.import_module(module), name).wired
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder)
         (state / "resolv.conf").write_text(f"nameserver {WORLD}\nsearch example.org\n")
         names._CONFIGURATION = state / "resolv.conf"
-        wire = Wired(state, socket.socket(fileno=fd))
+        wire = Wired(state, world, root)
         try:
             test(wire)
+        except Skipped as skipped:
+            return f"skip {skipped}"
+        except BaseException:
+            log = state / "network.log"
+            return traceback.format_exc() + (log.read_text() if log.exists() else "")
         finally:
             wire.net.shut()
-            log = state / "network.log"
-            print(log.read_text() if log.exists() else "")
+    return "good"
 
 
 if __name__ == "__main__":
     if sys.argv[1] in ("root", "user"):
-        sys.exit(_play(sys.argv[2], sys.argv[1]))
-    _test(sys.argv[1], int(sys.argv[2]))
+        _play(sys.argv[1])
+    else:
+        _tests(socket.socket(fileno=int(sys.argv[1])).makefile("rw"), sys.argv[2] == "root")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
@@ -19,6 +20,8 @@ _PERMANENT = 0x80
 _NO_PREFIX_ROUTE = 0x200
 _LINK_SCOPE = 253
 _DOOMED = 0x7FFFFFFF
+_STATE = 16
+_PATIENCE, _PAUSE = 2.0, 0.0002
 LOOPBACK = 1
 """The index of ``lo`` in every namespace."""
 
@@ -95,6 +98,16 @@ def links(netlink: Netlink) -> Iterator[Link]:
         about = attributes(told[16:])
         group = int.from_bytes(about.get(_GROUP, b""), sys.byteorder)
         yield Link(struct.unpack_from("=i", told, 4)[0], about[_NAME].rstrip(b"\0").decode(), group)
+
+
+def await_up(netlink: Netlink, index: int) -> None:
+    """Wait until a cable's first end works: the kernel sees to it later (net/core/link_watch.c), and drops what is
+    sent before. It is a matter of a millisecond, but for a machine that takes down many networks just then."""
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until:
+        if attributes(netlink.one(_link(_GET_LINK, index, 0))[16:])[_STATE] == b"\6":  # IF_OPER_UP
+            return
+        time.sleep(_PAUSE)
 
 
 class Own(NamedTuple):

@@ -101,6 +101,9 @@ class Machine:
         if not router:
             sysctl("ipv4/ip_forward", "1")
 
+    def leave(self) -> None:
+        self._tables.close()
+
     def disconnect(self) -> None:
         """Take it all away. What forwarding was set to comes back, unless another of oslet's still needs it."""
         name = self._table.name

@@ -84,6 +84,16 @@ class Netlink:
         if refused := next((-code for code in codes if code), 0):
             raise OSError(refused, os.strerror(refused))
 
+    def one(self, message: Message) -> bytes:
+        """The body of what there is one of."""
+        with self._lock:
+            self.socket.send(self._framed(message))
+            for _, kind, body in self._told():
+                if kind != _ERROR:
+                    return body
+                raise OSError(code := -int.from_bytes(body[:4], sys.byteorder, signed=True), os.strerror(code))
+        raise OSError(errno.ENODATA, os.strerror(errno.ENODATA))
+
     def dump(self, message: Message) -> list[bytes]:
         """The bodies of all that there is of a kind."""
         with self._lock:

@@ -115,11 +115,17 @@ class Ports:
         elif carried:
             self._restart(carried)
 
+    def leave(self) -> None:
+        """Let go of everything; what is kept stays."""
+        for doors in self._doors.values():
+            for door in doors:
+                door.held.close()
+        if self._forwarder:
+            self._forwarder.end()
+
     def shut(self) -> None:
         for owner in tuple(self._doors):
             self.close(owner)
-        if self._forwarder:
-            self._forwarder.end()
 
     def tend(self) -> None:
         """Start the forwarder again if it is gone."""

@@ -150,7 +150,7 @@ class Rules:
         gone = [message for chain in stale for message in self._unlisting(chain)]
         self._commit(t.emptied("from"), t.emptied("open"), *self._entered(opened), *gone)
 
-    def shut(self) -> None:
+    def leave(self) -> None:
         self._netlink.close()
 
     def _entered(self, opened: Sequence[Opened]) -> list[Message]:

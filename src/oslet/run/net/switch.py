@@ -38,6 +38,8 @@ _LONE, _NAMED = 1, 2
 
 _GATEWAY_MAC = b"\2\0\0\0\0\1"
 _INDEX = 0x10000
+"""Indexes of cables begin here, at both ends."""
+
 _ADDRESSES_CHANGE = 0x10
 """RTMGRP_IPV4_IFADDR, rtnetlink(7)."""
 
@@ -208,23 +210,25 @@ class Networks:
         """This supervisor ends; everything stays as it is, for the next."""
         self._responder.close()
         self._graves.close()
-
-    def shut(self) -> None:
-        """Nothing is needed any more, and nothing stays behind."""
-        self.leave()
         with self._lock:
             for fd in self._spaces.values():
                 os.close(fd)
             self._spaces.clear()
+            self._ports.leave()
+            self._way.leave()
+            for netlink in (self._route, self._machine, self._changes):
+                netlink.close()
+            self._rules.leave()
+            self._home.close()
+
+    def shut(self) -> None:
+        """Nothing is needed any more, and nothing stays behind."""
+        with self._lock:
             self._ports.shut()
-            self._way.close(self._drop)
+            self._way.shut(self._drop)
             for name in ("dns-datagrams", "dns-connections", "switch"):
                 self._drop(f"network/{name}")
-            self._route.close()
-            self._rules.shut()
-            self._machine.close()
-            self._changes.close()
-            self._home.close()
+        self.leave()
 
     # What ``names.Responder`` asks.
 
@@ -343,6 +347,7 @@ class Networks:
             own.ask(_inside(index, address, gateway))
         finally:
             own.close()
+        links.await_up(self._route, index)
         return fd
 
 

@@ -97,12 +97,16 @@ class Way:
         keep(_FORWARDER, steer)
         return forwarding.Forwarder(steer)
 
-    def close(self, drop: Callable[[str], None]) -> None:
+    def leave(self) -> None:
+        if self.machine:
+            self.machine.leave()
+        if self._slirp >= 0:
+            os.close(self._slirp)
+
+    def shut(self, drop: Callable[[str], None]) -> None:
         if self.machine:
             with suppress(OSError):
                 self.machine.disconnect()
-        if self._slirp >= 0:
-            os.close(self._slirp)
         for name in (_SLIRP, _FORWARDER):
             drop(name)
 
