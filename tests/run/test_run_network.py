@@ -7,7 +7,9 @@ import signal
 import socket
 import time
 from contextlib import suppress
+from ipaddress import IPv4Address
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -113,9 +115,12 @@ def test_much_passes_through_a_published_port(wire: Wired) -> None:
     wire.serve(app, 80)
     much = os.urandom(1 << 20) * 8
     with socket.create_connection(("127.0.0.1", 8080), 10) as end:
-        from threading import Thread
 
-        Thread(target=lambda: (end.sendall(much), end.shutdown(socket.SHUT_WR))).start()
+        def send() -> None:
+            end.sendall(much)
+            end.shutdown(socket.SHUT_WR)
+
+        Thread(target=send).start()
         back = bytearray()
         while part := end.recv(1 << 16):
             back += part
@@ -137,8 +142,8 @@ def test_a_port_that_is_taken_names_who_has_it(wire: Wired) -> None:
 
 @wired
 def test_only_what_is_allowed_is_reached(wire: Wired) -> None:
-    for port, address in ((80, WORLD), (81, WORLD), (80, OTHER)):
-        wire.world_serves(port, address)
+    for number, address in ((80, WORLD), (81, WORLD), (80, OTHER)):
+        wire.world_serves(number, address)
     free = wire.start("free", "shop")
     wire.need_way_out()
     wire.serve(free, 80)
@@ -200,8 +205,6 @@ def test_no_instance_speaks_under_anothers_address(wire: Wired) -> None:
                 return end.recv(9).decode()
             except TimeoutError:
                 return "silence"
-
-    from ipaddress import IPv4Address
 
     db_peer = IPv4Address(wire.start("third", "shop").address)
     assert wire.inside(web, spoof) == "silence"

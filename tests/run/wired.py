@@ -18,7 +18,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from threading import Thread
@@ -26,7 +26,8 @@ from typing import TextIO, TypeVar
 
 from oslet.run.net import links, names, namespace
 from oslet.run.net.netlink import ROUTE, Netlink
-from oslet.run.net.switch import Networks, Plug
+from oslet.run.net.plug import Plug
+from oslet.run.net.switch import Networks
 from oslet.run.records import Published
 
 MACHINE, WORLD, OTHER = "198.51.100.1", "198.51.100.2", "203.0.113.9"
@@ -79,7 +80,7 @@ def _machine(who: str) -> Machine:
     return machine
 
 
-class Skipped(Exception):
+class MissingError(Exception):
     """What a test needs isn't here."""
 
 
@@ -114,7 +115,7 @@ class Wired:
 
     def need_way_out(self) -> None:
         if self.net.obstacle:
-            raise Skipped(self.net.obstacle)
+            raise MissingError(self.net.obstacle)
 
     def inside(self, plug: Plug, work: Callable[[], _T]) -> _T:
         """What ``work`` says in an instance's network."""
@@ -125,7 +126,7 @@ class Wired:
         if plug:
             self.inside(plug, lambda: _serve(address, port, kind))
         else:
-            _serve(address, port, kind)
+            _on_machine(address, port, kind)
 
     def says(self, plug: Plug | None, address: str, port: int, kind: int = socket.SOCK_STREAM) -> str:
         """What answers at an address, as asked from an instance, or the machine: ``hello``, or why nothing."""
@@ -168,6 +169,9 @@ def within(fd: int, work: Callable[[], _T]) -> _T:
 
 def _serve(address: str, port: int, kind: int) -> None:
     Thread(target=_echo, args=(_bound(address, port, kind),), daemon=True).start()
+
+
+_on_machine = cache(_serve)  # a test leaves it to those after it
 
 
 def _bound(address: str, port: int, kind: int) -> socket.socket:
@@ -233,7 +237,8 @@ def _world() -> int:
             links.route(IPv4Network("0.0.0.0/0"), 7, IPv4Address(WORLD)),
         ])  # fmt: skip
         there.ask([
-            links.up(1), links.up(7), links.address(7, IPv4Address(WORLD), 24), links.address(1, IPv4Address(OTHER), 32),
+            links.up(1), links.up(7),
+            links.address(7, IPv4Address(WORLD), 24), links.address(1, IPv4Address(OTHER), 32),
         ])  # fmt: skip
         Thread(target=_resolve, args=(_bound(WORLD, 53, socket.SOCK_DGRAM),), daemon=True).start()
         return fd
@@ -247,19 +252,14 @@ def _play(who: str) -> None:
     world = _world()
     ours, its = socket.socketpair()
     user = ["unshare", "-Ur"] if who == "user" else []
-    served = set()
+    serve = cache(_serve)
     words = [*user, sys.executable, "-m", "tests.run.wired", str(its.fileno()), who]
     with subprocess.Popen(words, pass_fds=[its.fileno()]):
         its.close()
         lines = ours.makefile("rw")
         for line in lines:
             what, *rest = json.loads(line)
-            said = None
-            if what == "ask":
-                said = within(world, lambda: _ask(*rest))
-            elif tuple(rest) not in served:
-                served.add(tuple(rest))
-                within(world, lambda: _serve(*rest))
+            said = within(world, partial(_ask if what == "ask" else serve, *rest))
             lines.write(json.dumps(said) + "\n")
             lines.flush()
 
@@ -283,7 +283,7 @@ def _test(place: str, world: TextIO, root: bool) -> str:
         wire = Wired(state, world, root)
         try:
             test(wire)
-        except Skipped as skipped:
+        except MissingError as skipped:
             return f"skip {skipped}"
         except BaseException:
             log = state / "network.log"

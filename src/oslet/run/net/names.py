@@ -95,7 +95,7 @@ class Responder:
             door.setblocking(False)
         self._passed: dict[socket.socket, Passed] = {}
         self._wake, self._woken = os.pipe()
-        self._also = {**also, self._wake: lambda: None}
+        self._also: dict[int, Callable[[], None]] = {**also, self._wake: lambda: None}
         self._ended = False
         self._pool = ThreadPoolExecutor(_TCP, "names")
         self._busy = 0
@@ -119,18 +119,22 @@ class Responder:
     def _serve(self) -> None:
         while not self._ended:
             for key, _ in self._selector.select(_PATIENCE / 4 if self._passed else None):
-                if key.fd == self._datagrams.fileno():
-                    self._datagram()
-                elif key.fd == self._connections.fileno():
-                    self._connection()
-                elif isinstance(key.fileobj, socket.socket):
-                    self._answered(key.fileobj)
-                else:
-                    self._also[key.fd]()
+                with suppress(OSError):  # one question is lost, and asked again
+                    self._ready(key)
             now = time.monotonic()
             for late, passed in [p for p in self._passed.items() if p[1].until < now]:
                 self._forget(late)
                 self._pass(passed)
+
+    def _ready(self, key: selectors.SelectorKey) -> None:
+        if key.fd == self._datagrams.fileno():
+            self._datagram()
+        elif key.fd == self._connections.fileno():
+            self._connection()
+        elif isinstance(key.fileobj, socket.socket):
+            self._answered(key.fileobj)
+        else:
+            self._also[key.fd]()
 
     def _datagram(self) -> None:
         try:

@@ -35,6 +35,7 @@ class Pool:
         begin = max((n for n in used if _FIRST <= n <= _LAST), default=_FIRST - 1) + 1
         order = (*range(begin, _LAST + 1), *range(_FIRST, begin))
         self._free = deque(number for number in order if number not in used)
+        self._used = used
 
     @property
     def gateway(self) -> IPv4Address:
@@ -47,9 +48,14 @@ class Pool:
 
     def take(self) -> IPv4Address:
         try:
-            return IPv4Address(int(self.network.network_address) + self._free.popleft())
+            number = self._free.popleft()
         except IndexError:
             raise RunError(f"all {_LAST} addresses of instances are in use", where=str(self.network)) from None
+        self._used.add(number)
+        return IPv4Address(int(self.network.network_address) + number)
 
     def give(self, address: IPv4Address) -> None:
-        self._free.append(int(address) & 0xFFFF)
+        number = int(address) & 0xFFFF
+        if number in self._used:
+            self._used.remove(number)
+            self._free.append(number)

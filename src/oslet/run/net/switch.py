@@ -16,30 +16,23 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from threading import RLock
 
-from msgspec import Struct
-
 from oslet.errors import RunError
 from oslet.run.net import links, names
 from oslet.run.net.allowing import Allowed, allowed
 from oslet.run.net.graves import Graves
 from oslet.run.net.namespace import Home, sysctl, sysctls
 from oslet.run.net.netlink import NETFILTER, ROUTE, Message, Netlink
+from oslet.run.net.plug import FIRST, PRIVATE, Plug
 from oslet.run.net.pool import Pool, unused
 from oslet.run.net.ports import Ports
 from oslet.run.net.rules import Opened, Rules
 from oslet.run.net.way import Way
 from oslet.run.records import Published
 
-PRIVATE = "private"
-"""The network whose instances don't reach each other."""
-
 _LONE, _NAMED = 1, 2
 """Groups of links: of private instances, and the first of a named network's."""
 
 _GATEWAY_MAC = b"\2\0\0\0\0\1"
-_INDEX = 0x10000
-"""Indexes of cables begin here, at both ends."""
-
 _ADDRESSES_CHANGE = 0x10
 """RTMGRP_IPV4_IFADDR, rtnetlink(7)."""
 
@@ -57,25 +50,8 @@ _SWITCH = {
 }
 _INSTANCE = {
     "ipv4/ip_unprivileged_port_start": "0",
-    "ipv4/ping_group_range": "0 65535",
     "ipv6/conf/default/disable_ipv6": "1",  # nobody would route it; ::1 stays
 }
-
-
-class Plug(Struct, frozen=True):
-    """An instance's place at the switch: what a record keeps of it."""
-
-    id: str
-    network: str
-    group: int
-    address: str
-    gateway: str
-    resolv: str
-    """The text of its /etc/resolv.conf."""
-
-    @property
-    def index(self) -> int:
-        return _INDEX + (int(IPv4Address(self.address)) & 0xFFFF)
 
 
 class Member:
@@ -96,7 +72,8 @@ class Networks:
     """Every network of a user. Its methods are for any thread.
 
     ``keep`` and ``drop`` are the keeper's, ``kept`` is what it has; the names used here begin with ``network/``. A new
-    supervisor calls ``adopt`` for each instance that runs, then ``settle``. ``obstacle`` says why there is no way out.
+    supervisor calls ``adopt`` for each instance that runs, then ``settle``, then anything else. ``obstacle`` says why
+    there is no way out.
     """
 
     def __init__(
@@ -126,6 +103,8 @@ class Networks:
         self._watch_addresses()
         self._way = Way(state, self._home, self._route, self._machine, self._rules, self._pool, slirp4netns)
         self._way.adopt(kept)
+        if not fresh:
+            self._way.lead(keep)
         self._ports = Ports(self._way, keep, drop, kept)
         self._graves = Graves(self._route, self._pool)
         self._responder = self._answer(kept)
@@ -194,7 +173,7 @@ class Networks:
             stay = {m.plug.index for m in self._members.values()} | {plug.index for plug in plugs}
             for link in tuple(self._home_links()):
                 if link.number not in stay:
-                    self._graves.dig(link.number, self._pool.network.network_address + link.number - _INDEX, -1)
+                    self._graves.dig(link.number, self._pool.network.network_address + link.number - FIRST, -1)
 
     def socket(self, kind: int = socket.SOCK_STREAM) -> socket.socket:
         """A socket that reaches every open instance at its address, whatever it publishes."""
@@ -297,10 +276,10 @@ class Networks:
         own = [own.address for own in links.addresses(self._route) if not own.address.is_loopback]
         gateway = next(address for address in own if int(address) & 0xFFFF == 1)
         base = IPv4Network((int(gateway) - 1, 16))
-        return Pool(base, [base.network_address + link.number - _INDEX for link in self._home_links()])
+        return Pool(base, [base.network_address + link.number - FIRST for link in self._home_links()])
 
     def _home_links(self) -> list[links.Link]:
-        return [link for link in links.links(self._route) if _INDEX < link.number < 2 * _INDEX]
+        return [link for link in links.links(self._route) if FIRST < link.number < 2 * FIRST]
 
     def _answer(self, kept: Mapping[str, int]) -> names.Responder:
         places = "network/dns-datagrams", "network/dns-connections"
@@ -336,7 +315,11 @@ class Networks:
         address, gateway, index = IPv4Address(plug.address), self._pool.gateway, plug.index
         mac = b"\2\1" + address.packed
         sysctls(_INSTANCE)
-        near = links.End(index, f"v{index - _INDEX:04x}", _GATEWAY_MAC, plug.group)
+        for last in (0x7FFFFFFF, 0xFFFF, 0):  # whoever may ping: as many groups as there are in this user namespace
+            with suppress(OSError):
+                sysctl("ipv4/ping_group_range", f"0 {last}")
+                break
+        near = links.End(index, f"v{index - FIRST:04x}", _GATEWAY_MAC, plug.group)
         self._route.ask([
             links.cable(near, links.End(index, "eth0", mac), fd),
             links.route(IPv4Network(address), index),
