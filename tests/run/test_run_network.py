@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -125,6 +125,49 @@ def test_much_passes_through_a_published_port(wire: Wired) -> None:
         while part := end.recv(1 << 16):
             back += part
     assert back == much
+
+
+@wired
+def test_last_words_arrive(wire: Wired) -> None:
+    """What an application wrote before it ended is read by a client that takes its time."""
+    app = wire.start("app", "private", Published(80, 8080, "127.0.0.1"))
+    much = os.urandom(1 << 18)
+
+    def speak() -> None:
+        with socket.create_server(("0.0.0.0", 80)) as server:
+            ready.set()
+            with server.accept()[0] as client:
+                client.sendall(much)
+
+    ready = Event()
+    speaker = Thread(target=lambda: wire.inside(app, speak))
+    speaker.start()
+    assert ready.wait(5)
+    with socket.create_connection(("127.0.0.1", 8080), 5) as end:
+        back = bytearray(end.recv(1000))
+        speaker.join()
+        wire.net.close(app)
+        while part := end.recv(1 << 16):
+            back += part
+            time.sleep(0.01)
+    assert back == much
+
+
+@wired
+def test_beside_anothers_firewall_root_goes_the_users_way(wire: Wired) -> None:
+    """As on a machine with Docker, which drops what it doesn't know."""
+    wire.need_root()
+    tables, docker = Netlink(NETFILTER), nft.Table("docker")
+    nft.commit(tables, [docker.made(), docker.hook("forward", "filter", nft.FORWARD, 0, nft.DROP)])
+    try:
+        app = wire.start("app", "private", Published(80, 8080, "127.0.0.1"))
+        wire.serve(app, 80)
+        wire.world_serves(80)
+        assert wire.says(None, "127.0.0.1", 8080) == "hello"
+        wire.need_way_out()
+        assert wire.says(app, WORLD, 80) == "hello"
+    finally:
+        nft.commit(tables, [docker.removed()])
 
 
 @wired

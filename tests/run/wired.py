@@ -117,6 +117,10 @@ class Wired:
         if self.net.obstacle:
             raise MissingError(self.net.obstacle)
 
+    def need_root(self) -> None:
+        if not self.root:
+            raise MissingError("that is root's")
+
     def inside(self, plug: Plug, work: Callable[[], _T]) -> _T:
         """What ``work`` says in an instance's network."""
         return within(self.net.namespace(plug), work)

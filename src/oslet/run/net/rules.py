@@ -1,13 +1,14 @@
 """The switch's rules: who may say what to whom. What isn't allowed here is dropped, so a parked slot is deaf and mute.
 
-An instance is open once its address is in the set ``open`` and in the map ``from``, with what it may reach. Which
-network a cable belongs to is its link's group; groups in ``same`` let their members talk to each other.
+An instance is open once its address is in the set ``open``, and in ``free`` or the map ``listed``, which has a chain
+for each: not one map for both, since the kernel follows every jump in a map again whenever one is added. Which network
+a cable belongs to is its link's group; groups in ``same`` let their members talk to each other.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from typing import NamedTuple
 
@@ -30,6 +31,10 @@ class Opened(NamedTuple):
     number: int
     address: IPv4Address
     listed: bool
+
+    @property
+    def key(self) -> bytes:
+        return _native(self.number) + self.address.packed
 
     @property
     def chain(self) -> str:
@@ -79,7 +84,8 @@ class Rules:
             t.set("machine", (nft.ADDRESS,)),
             t.set("same", (nft.GROUP, nft.GROUP)),
             t.set("up", (nft.INDEX,)),
-            t.set("from", (nft.INDEX, nft.ADDRESS), data=()),
+            t.set("free", (nft.INDEX, nft.ADDRESS)),
+            t.set("listed", (nft.INDEX, nft.ADDRESS), data=()),
             *map(t.chain, ("inside", "refuse", "anywhere", "granted")),
             t.hook("input", "filter", nft.INPUT, _FILTER, nft.DROP),
             t.hook("forward", "filter", nft.FORWARD, _FILTER, nft.DROP),
@@ -96,7 +102,8 @@ class Rules:
             t.rule("anywhere", then(accept)),
             t.rule("forward", nft.known(), then(accept)),
             t.rule("forward", nft.meta(nft.IIF), nft.among("up"), nft.destination(), nft.among("open"), then(accept)),
-            t.rule("forward", nft.meta(nft.IIF), nft.source(1), nft.mapped("from")),
+            t.rule("forward", nft.meta(nft.IIF), nft.source(1), nft.among("free"), then(goto("anywhere"))),
+            t.rule("forward", nft.meta(nft.IIF), nft.source(1), nft.mapped("listed")),
             t.rule("input", nft.known(), then(accept)),
             t.rule("input", nft.meta(nft.IIF), nft.equals(_native(1)), then(accept)),
             t.rule("input", asked, nft.meta(nft.L4PROTO), nft.equals(_ICMP), then(accept)),
@@ -126,7 +133,7 @@ class Rules:
     def close(self, opened: Opened) -> None:
         t = self._table
         gone = [
-            t.taken("from", [element(_native(opened.number) + opened.address.packed)]),
+            t.taken("listed" if opened.listed else "free", [element(opened.key)]),
             t.taken("open", [element(opened.address.packed)]),
         ]
         self._commit(*gone, *(self._unlisting(opened.chain) if opened.listed else ()))
@@ -138,29 +145,26 @@ class Rules:
     def forbid(self, opened: Opened, hosts: Sequence[tuple[IPv4Address, int]]) -> None:
         self._commit(self._table.taken(opened.hosts, [element(_service(*host)) for host in hosts]))
 
-    def listed(self, opened: Opened) -> bool:
-        """Whether an open one's list is in the kernel."""
-        return opened.chain in self._table.chains(self._netlink)
-
-    def only(self, opened: Sequence[Opened]) -> None:
-        """Close all but these, whatever there was."""
+    def only(self, reaches: Mapping[Opened, Reach]) -> None:
+        """Close all but these, whatever there was. A list that is there already stays as it has become."""
         t = self._table
-        mine = {one.chain for one in opened}
-        stale = [c for c in t.chains(self._netlink) if c.startswith(_PREFIX) and c not in mine]
-        gone = [message for chain in stale for message in self._unlisting(chain)]
-        self._commit(t.emptied("from"), t.emptied("open"), *self._entered(opened), *gone)
+        there = {c for c in t.chains(self._netlink) if c.startswith(_PREFIX)}
+        missing = [o for o in reaches if o.listed and o.chain not in there]
+        made = [message for o in missing for message in self._listing(o, reaches[o])]
+        stale = there - {o.chain for o in reaches if o.listed}
+        gone = [message for chain in sorted(stale) for message in self._unlisting(chain)]
+        emptied = map(t.emptied, ("free", "listed", "open"))
+        self._commit(*emptied, *made, *self._entered(tuple(reaches)), *gone)
 
     def leave(self) -> None:
         self._netlink.close()
 
     def _entered(self, opened: Sequence[Opened]) -> list[Message]:
         t = self._table
-        if not opened:
-            return []
-        ways = [
-            element(_native(o.number) + o.address.packed, goto(o.chain if o.listed else "anywhere")) for o in opened
-        ]
-        return [t.added("from", ways), t.added("open", [element(o.address.packed) for o in opened])]
+        free = [element(o.key) for o in opened if not o.listed]
+        listed = [element(o.key, goto(o.chain)) for o in opened if o.listed]
+        entries = [t.added(name, elements) for name, elements in (("free", free), ("listed", listed)) if elements]
+        return [*entries, *([t.added("open", [element(o.address.packed) for o in opened])] if opened else [])]
 
     def _listing(self, opened: Opened, reach: Reach) -> list[Message]:
         t = self._table

@@ -25,7 +25,7 @@ from oslet.run.net.netlink import NETFILTER, ROUTE, Message, Netlink
 from oslet.run.net.plug import FIRST, PRIVATE, Plug
 from oslet.run.net.pool import Pool, unused
 from oslet.run.net.ports import Ports
-from oslet.run.net.rules import Opened, Rules
+from oslet.run.net.rules import Opened, Reach, Rules
 from oslet.run.net.way import Way
 from oslet.run.records import Published
 
@@ -64,6 +64,10 @@ class Member:
         self.pins: dict[tuple[IPv4Address, int], None] = {}
 
     @property
+    def reach(self) -> Reach:
+        return self.allowed.reach if self.allowed else Reach()
+
+    @property
     def opened(self) -> Opened:
         return Opened(self.plug.index, IPv4Address(self.plug.address), self.allowed is not None)
 
@@ -89,23 +93,32 @@ class Networks:
         self._members: dict[IPv4Address, Member] = {}
         self._spaces: dict[str, int] = {}
         self._groups: dict[str, int] = {PRIVATE: _LONE}
+        self._own: frozenset[IPv4Address] = frozenset()
+        self._home = Home(kept.get("network/switch"))
+        try:
+            self._begin(state, kept, slirp4netns)
+        except OSError as error:
+            raise RunError(
+                f"the network of instances can't be made: {error.strerror}",
+                hint="start with --network host (ports are then the application's own) or --network none",
+            ) from None
+
+    def _begin(self, state: Path, kept: Mapping[str, int], slirp4netns: Path | None) -> None:
+        fresh = "network/switch" not in kept
         self._machine = Netlink(ROUTE)
         self._changes = Netlink(ROUTE, _ADDRESSES_CHANGE)
-        self._home = Home(kept.get("network/switch"))
         self._route = self._home.call(lambda: Netlink(ROUTE))
-        fresh = "network/switch" not in kept
         self._pool = self._prepared(state) if fresh else self._found()
         self._rules = Rules(self._home.call(lambda: Netlink(NETFILTER)), self._pool.network)
         if fresh:
             self._rules.lay(self._pool.gateway)
-            keep("network/switch", self._home.fd)
-        self._own: frozenset[IPv4Address] = frozenset()
+            self._keep("network/switch", self._home.fd)
         self._watch_addresses()
         self._way = Way(state, self._home, self._route, self._machine, self._rules, self._pool, slirp4netns)
-        self._way.adopt(kept)
         if not fresh:
-            self._way.lead(keep)
-        self._ports = Ports(self._way, keep, drop, kept)
+            self._way.adopt(kept)
+            self._way.lead(self._keep)
+        self._ports = Ports(self._way, self._keep, self._drop, kept)
         self._graves = Graves(self._route, self._pool)
         self._responder = self._answer(kept)
 
@@ -137,7 +150,7 @@ class Networks:
         with self._lock:
             self._ports.open(plug.id, IPv4Address(plug.address), published, self._holder)
             try:
-                self._rules.open(member.opened, member.allowed.reach if member.allowed else allowed(()).reach)
+                self._rules.open(member.opened, member.reach)
             except OSError as error:
                 self._ports.close(plug.id)
                 raise RunError(f"the instance's network can't be opened: {error.strerror}") from None
@@ -160,15 +173,13 @@ class Networks:
             self._groups[plug.network] = plug.group
             self._members[IPv4Address(plug.address)] = member
             self._ports.adopt(plug.id, IPv4Address(plug.address), published)
-            if member.allowed and not self._rules.listed(member.opened):
-                self._rules.open(member.opened, member.allowed.reach)
 
     def settle(self, plugs: Sequence[Plug] = ()) -> None:
         """All that runs is adopted: end what an earlier supervisor left beside it, but for parked ``plugs``."""
         with self._lock:
             for plug in plugs:
                 self._groups[plug.network] = plug.group
-            self._rules.only([m.opened for m in self._members.values()])
+            self._rules.only({m.opened: m.reach for m in self._members.values()})
             self._ports.settle()
             stay = {m.plug.index for m in self._members.values()} | {plug.index for plug in plugs}
             for link in tuple(self._home_links()):
