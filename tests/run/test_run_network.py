@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import time
+from _socket import socket as plain
 from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 
 from oslet.errors import RunError
 from oslet.run import records
-from oslet.run.net import links, nft
+from oslet.run.net import carry, links, nft
 from oslet.run.net.netlink import NETFILTER, ROUTE, Netlink
 from oslet.run.records import Published
 from tests.run.wired import MACHINE, OTHER, WORLD, Wired, wired
@@ -125,6 +127,56 @@ def test_much_passes_through_a_published_port(wire: Wired) -> None:
         while part := end.recv(1 << 16):
             back += part
     assert back == much
+
+
+@wired
+def test_many_and_slow_ones_at_once(wire: Wired) -> None:
+    """Two hundred clients of the forwarder; one that doesn't read holds up nobody but who writes to it."""
+    app = wire.start("app", "private", Published(80, 8080, "::1"))
+    wire.serve(app, 80)
+    opened = [socket.create_connection(("::1", 8080), 10) for _ in range(200)]
+    slow, *others = opened
+    slow.settimeout(0.2)
+    sent = 0
+    with pytest.raises(TimeoutError):  # until every buffer on the way is full
+        while sent < 1 << 30:
+            sent += slow.send(bytes(1 << 16))
+    for number, other in enumerate(others):
+        other.sendall(b"%d" % number)
+        other.shutdown(socket.SHUT_WR)
+    got = [other.recv(9) for other in others]
+    assert got == [b"%d" % number for number in range(199)], got
+    slow.settimeout(10)
+    while sent > 0:
+        sent -= len(slow.recv(1 << 18))
+    for each in opened:
+        each.close()
+
+
+def test_links_beyond_the_bound_wait_their_turn() -> None:
+    poll = select.epoll()
+    carried = carry.Links(poll, 2)
+    with socket.create_server(("127.0.0.1", 0)) as door, socket.create_server(("127.0.0.1", 0)) as application:
+        carried.open(1, plain(fileno=os.dup(door.fileno())), application.getsockname())
+        clients = [socket.create_connection(door.getsockname(), 5) for _ in range(3)]
+        for descriptor, _ in poll.poll(1):
+            carried.ready(descriptor)
+        first = {*carried.sides}
+        assert len(first) == 4 and not carried.accepting
+        carried.tend()
+        assert not carried.accepting
+        for side in list(carried.sides.values()):
+            carried.forget(side)
+        carried.tend()
+        for descriptor, _ in poll.poll(1):
+            carried.ready(descriptor)
+        assert len(carried.sides) == 2
+        for side in list(carried.sides.values()):
+            carried.forget(side)
+        for client in clients:
+            client.close()
+        carried.close(lambda key: key == 1)
+    poll.close()
 
 
 @wired

@@ -183,7 +183,7 @@ def _bound(address: str, port: int, kind: int) -> socket.socket:
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     server.bind((address, port))
     if kind == socket.SOCK_STREAM:
-        server.listen(64)
+        server.listen(512)
     return server
 
 

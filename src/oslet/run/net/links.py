@@ -20,7 +20,7 @@ _PERMANENT = 0x80
 _NO_PREFIX_ROUTE = 0x200
 _LINK_SCOPE = 253
 _DOOMED = 0x7FFFFFFF
-_STATE = 16
+_STATE, _AF_SPEC = 16, 26
 _PATIENCE, _PAUSE = 2.0, 0.0002
 LOOPBACK = 1
 """The index of ``lo`` in every namespace."""
@@ -59,6 +59,11 @@ def cable(near: End, far: End, namespace: int) -> Message:
 
 def up(index: int) -> Message:
     return _link(_NEW_LINK, index, _UP)
+
+
+def without_six(index: int) -> Message:
+    """Have a link that isn't up yet give itself no IPv6 address: IFLA_INET6_ADDR_GEN_MODE, none."""
+    return _link(_NEW_LINK, index, 0, nest(_AF_SPEC, nest(socket.AF_INET6, attr(8, b"\1"))))
 
 
 def removed(index: int) -> Message:

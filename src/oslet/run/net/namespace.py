@@ -86,9 +86,11 @@ class Home:
         os.close(self.fd)
 
 
-def sysctl(name: str, value: str) -> None:
-    """Set one of the calling thread's network namespace. OSError where the kernel has none such, or says no."""
-    fd = os.open(f"/proc/sys/net/{name}", os.O_WRONLY | os.O_CLOEXEC)
+def sysctl(name: str, value: str, folder: int | None = None) -> None:
+    """Set one of the calling thread's network namespace; ``name`` is below ``net``, or below a ``folder`` that is open.
+    OSError where the kernel has none such, or says no."""
+    path = f"/proc/sys/net/{name}" if folder is None else name
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=folder)
     try:
         os.write(fd, value.encode())
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,6 @@ from ipaddress import IPv4Address
 from oslet.errors import RunError
 from oslet.run.net.machine import Entry
 from oslet.run.net.way import Way
-from oslet.run.network import taken
 from oslet.run.records import Published
 
 _BACKLOG = 1024
@@ -174,8 +174,22 @@ def claim(port: Published, holder: Callable[[Published], str]) -> socket.socket:
         made.bind((port.address, port.host))
     except OSError as error:
         made.close()
-        raise taken(port, error, holder(port)) from None
+        raise _taken(port, error, holder(port)) from None
     return made
+
+
+def _taken(port: Published, error: OSError, holder: str) -> RunError:
+    """Why a port can't be had; ``holder`` is the name of the instance that has it, if one has."""
+    where = f"{port.address}:{port.host}"
+    if error.errno == errno.EACCES:
+        return RunError(f"port {port.host} needs root", where=where, hint=f"publish another: -p 8080:{port.container}")
+    if error.errno != errno.EADDRINUSE:
+        return RunError(f"port {port.host} can't be used: {error.strerror}", where=where)
+    another = f"publish another: -p {port.host + 1}:{port.container}"
+    if holder:
+        what = f"port {port.host} is taken by the instance {holder!r}"
+        return RunError(what, where=where, hint=f"oslet stop {holder}, or {another}")
+    return RunError(f"port {port.host} is taken by another program", where=where, hint=another)
 
 
 def _listen(held: socket.socket) -> None:

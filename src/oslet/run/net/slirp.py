@@ -16,14 +16,19 @@ _TUN = Path("/dev/net/tun")
 _PATIENCE = 10.0
 
 
-def obstacle(slirp4netns: Path | None) -> str:
-    """Why this user can have no way out, or nothing. Asked by opening: what a container forbids shows only then."""
+def tun_obstacle() -> str:
+    """Why this user can't use /dev/net/tun, or nothing. Asked by opening: what a container forbids shows only then."""
     try:
         os.close(os.open(_TUN, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
         missing = error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO)
         return f"{_TUN} is missing" if missing else f"{_TUN} is closed to you"
-    return "" if slirp4netns else "slirp4netns is missing"
+    return ""
+
+
+def obstacle(slirp4netns: Path | None) -> str:
+    """Why this user can have no way out, or nothing."""
+    return tun_obstacle() or ("" if slirp4netns else "slirp4netns is missing")
 
 
 def connect(slirp4netns: Path, namespace: int, network: IPv4Network, log: Path) -> int:

@@ -48,10 +48,6 @@ _SWITCH = {
     "ipv6/conf/all/disable_ipv6": "1",
     "ipv6/conf/default/disable_ipv6": "1",
 }
-_INSTANCE = {
-    "ipv4/ip_unprivileged_port_start": "0",
-    "ipv6/conf/default/disable_ipv6": "1",  # nobody would route it; ::1 stays
-}
 
 
 class Member:
@@ -325,11 +321,7 @@ class Networks:
         """Lay the cable; called in the instance's network namespace."""
         address, gateway, index = IPv4Address(plug.address), self._pool.gateway, plug.index
         mac = b"\2\1" + address.packed
-        sysctls(_INSTANCE)
-        for last in (0x7FFFFFFF, 0xFFFF, 0):  # whoever may ping: as many groups as there are in this user namespace
-            with suppress(OSError):
-                sysctl("ipv4/ping_group_range", f"0 {last}")
-                break
+        _liberties()
         near = links.End(index, f"v{index - FIRST:04x}", _GATEWAY_MAC, plug.group)
         self._route.ask([
             links.cable(near, links.End(index, "eth0", mac), fd),
@@ -345,10 +337,28 @@ class Networks:
         return fd
 
 
+def _liberties() -> None:
+    """In an instance's network every port may be served by anyone, and whoever likes may ping.
+
+    The folder is looked up once: that takes the longer the more networks there are (fs/proc/proc_sysctl.c).
+    """
+    folder = os.open("/proc/sys/net/ipv4", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            sysctl("ip_unprivileged_port_start", "0", folder)
+        for last in (0x7FFFFFFF, 0xFFFF, 0):  # as many groups as there are in this user namespace
+            with suppress(OSError):
+                sysctl("ping_group_range", f"0 {last}", folder)
+                break
+    finally:
+        os.close(folder)
+
+
 def _inside(index: int, address: IPv4Address, gateway: IPv4Address) -> list[Message]:
     """An instance's own side. Everything goes by way of the switch, whatever the width of its network."""
     return [
         links.up(links.LOOPBACK),
+        links.without_six(index),  # nobody would route it; ::1 stays
         links.up(index),
         links.address(index, address, 16, routed=False),
         links.route(IPv4Network(gateway), index),
