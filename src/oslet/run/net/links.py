@@ -61,6 +61,11 @@ def up(index: int) -> Message:
     return _link(_NEW_LINK, index, _UP)
 
 
+def unchanged(index: int) -> Message:
+    """What changes nothing, but only root of the network may ask for it."""
+    return _link(_NEW_LINK, index, 0)
+
+
 def without_six(index: int) -> Message:
     """Have a link that isn't up yet give itself no IPv6 address: IFLA_INET6_ADDR_GEN_MODE, none."""
     return _link(_NEW_LINK, index, 0, nest(_AF_SPEC, nest(socket.AF_INET6, attr(8, b"\1"))))
