@@ -350,6 +350,34 @@ def test_what_carries_may_die(wire: Wired) -> None:
 
 
 @wired
+def test_the_machines_rules_may_be_emptied(wire: Wired) -> None:
+    """As by ``nft flush ruleset``: what was there comes back, also to a new supervisor."""
+    wire.need_root()
+    port = Published(80, 8080, "127.0.0.1")
+    app = wire.start("app", "private", port)
+    wire.serve(app, 80)
+    wire.world_serves(80)
+
+    def empty() -> None:
+        tables = Netlink(NETFILTER)
+        name = next(base.table for base in nft.bases(tables))
+        nft.commit(tables, [nft.Table(name).removed()])
+
+    empty()
+    assert wire.says(app, WORLD, 80) != "hello"
+    wire.net.tend()
+    assert wire.says(app, WORLD, 80) == wire.says(None, "127.0.0.1", 8080) == "hello"
+    space = os.dup(wire.net.namespace(app))
+    wire.net.leave()
+    empty()
+    wire.net = wire.networks()
+    wire.net._spaces[app.id] = space
+    wire.net.adopt(app, "app", (port,), None)
+    wire.net.settle()
+    assert wire.says(app, WORLD, 80) == wire.says(None, "127.0.0.1", 8080) == "hello"
+
+
+@wired
 def test_nothing_is_left(wire: Wired) -> None:
     before = state(wire)
     wire.net.shut()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from oslet.errors import RunError
 from oslet.run.net import dns
 from oslet.run.net.allowing import allowed
-from oslet.run.net.plug import Plug
+from oslet.run.net.plug import Plug, check
 from oslet.run.net.pool import Pool, unused
 from oslet.run.network import published
 from oslet.run.records import Published
@@ -37,6 +37,13 @@ def test_what_is_no_address_to_allow_is_refused(entry: str) -> None:
         allowed((entry,))
 
 
+@pytest.mark.parametrize("name", ["", "Shop", "a.b", "-a", "a-", "a b", "a/b", "a" * 64])
+def test_what_is_no_name_of_a_network(name: str) -> None:
+    assert check("shop-2") == "shop-2"
+    with pytest.raises(RunError, match="network's name"):
+        check(name)
+
+
 def test_ports_are_published_for_either_protocol() -> None:
     assert published(("53",), ("5353:53/udp", "0.0.0.0:5300:53")) == (
         Published(53, 5300, "0.0.0.0"),
@@ -46,6 +53,7 @@ def test_ports_are_published_for_either_protocol() -> None:
         published((), ("53:53/sctp",))
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(ADDRESS, st.integers(1, 32)), max_size=40), st.integers(0, 1 << 40))
 def test_the_pool_overlaps_nothing(nets: list[tuple[IPv4Address, int]], first: int) -> None:
     taken = [IPv4Network(net, strict=False) for net in nets]

@@ -101,6 +101,10 @@ class Machine:
         if not router:
             sysctl("ipv4/ip_forward", "1")
 
+    def there(self) -> bool:
+        """Whether the table is still there: anyone who is root may empty the machine's."""
+        return "forward" in self._table.chains(self._tables)
+
     def leave(self) -> None:
         self._tables.close()
 

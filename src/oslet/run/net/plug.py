@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec import Struct
+
+from oslet.errors import RunError
 
 PRIVATE = "private"
 """The network whose instances don't reach each other."""
 
 FIRST = 0x10000
 """Indexes of cables begin here, at both ends."""
+
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def check(network: str) -> str:
+    """The name of a network, as it is given. RunError for one that can't be the end of a host's name."""
+    if _NAME.fullmatch(network):
+        return network
+    raise RunError(f"{network!r} can't be a network's name", hint="write small letters, digits and hyphens, at most 63")
 
 
 class Plug(Struct, frozen=True):

@@ -94,6 +94,7 @@ class Networks:
         try:
             self._begin(state, kept, slirp4netns)
         except OSError as error:
+            self._home.close()
             raise RunError(
                 f"the network of instances can't be made: {error.strerror}",
                 hint="start with --network host (ports are then the application's own) or --network none",
@@ -189,8 +190,9 @@ class Networks:
     def tend(self) -> None:
         """See to it that the processes which carry the network are there; to be called now and then."""
         with self._lock:
+            if self._way.tend(self._keep):
+                self._ports.settle()
             self._ports.tend()
-            self._way.tend(self._keep)
 
     def leave(self) -> None:
         """This supervisor ends; everything stays as it is, for the next."""

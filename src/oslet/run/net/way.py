@@ -39,8 +39,9 @@ class Way:
             self._slirp = kept[_SLIRP]
             self._led = True
         elif any(link.number == machine.LINK for link in links.links(self._switch)):
-            self.machine = machine.Machine(self._route, Netlink(NETFILTER), self._name, self._pool.network)
-            self._led = True
+            own = machine.Machine(self._route, Netlink(NETFILTER), self._name, self._pool.network)
+            if own.there():
+                self.machine, self._led = own, True
 
     def lead(self, keep: Callable[[str, int], None]) -> None:
         """See to it that there is a way, or an obstacle."""
@@ -50,10 +51,15 @@ class Way:
             self._by_slirp(keep)
         self._led = True
 
-    def tend(self, keep: Callable[[str, int], None]) -> None:
-        """See to it that the way which was there is there."""
-        if self._led:
+    def tend(self, keep: Callable[[str, int], None]) -> bool:
+        """See to it that the way which was there is there; whether published ports have to be told of anew."""
+        lost = self.machine is not None and not self.machine.there()
+        if lost:  # somebody emptied the machine's rules
+            self.machine, self._led = None, False
             self.lead(keep)
+        elif self._led:
+            self.lead(keep)
+        return lost
 
     def _by_machine(self) -> str:
         """Lead out as root can; why not, or nothing."""
