@@ -1,4 +1,4 @@
-"""The network of instances outlives its supervisor, what carries it and the machine's rules; and nothing is left of it."""
+"""The network of instances outlives its supervisor and what carries it; and nothing is left of it."""
 
 from __future__ import annotations
 
