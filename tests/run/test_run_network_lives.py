@@ -89,6 +89,26 @@ def test_the_machines_rules_may_be_emptied(wire: Wired) -> None:
 
 
 @wired
+def test_a_machine_that_forwarded_nothing_is_one_again(wire: Wired) -> None:
+    """Once the last of two users' networks is gone; until then it forwards for them alone."""
+    wire.need_root()
+    forwarding = Path("/proc/sys/net/ipv4/ip_forward")
+    before = forwarding.read_text()
+    forwarding.write_text("0")
+    wire.start("app")
+    other = Wired(wire.state / "other", wire._world, wire.root)
+    other.state.mkdir()
+    other.start("app")
+    assert [base.chain for base in nft.bases(Netlink(NETFILTER))].count("router") == 2
+    wire.net.shut()
+    assert forwarding.read_text() == "1\n"
+    other.net.shut()
+    assert forwarding.read_text() == "0\n"
+    forwarding.write_text(before)
+    wire.net = wire.networks()
+
+
+@wired
 def test_nothing_is_left(wire: Wired) -> None:
     before = state(wire)
     wire.net.shut()
