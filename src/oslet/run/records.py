@@ -18,16 +18,18 @@ from oslet.codec import canonical, decode
 from oslet.errors import IntegrityError, RunError
 from oslet.model.instance import Instance
 from oslet.model.oslet import Health
+from oslet.run.net.plug import Plug
 
 RECORD, EXIT, STDOUT, STDERR, RUNTIME_LOG = "record.json", "exit", "stdout.log", "stderr.log", "runtime.log"
 
 
 class Published(Struct, frozen=True):
-    """One container port and where on this machine it answers."""
+    """One container port and where on this machine it answers; ``proto`` is tcp or udp."""
 
     container: int
     host: int
     address: str
+    proto: str = "tcp"
 
 
 class Record(Struct, frozen=True):
@@ -64,6 +66,8 @@ class Record(Struct, frozen=True):
     watcher: int = 0
     watcher_began: int = 0
     """The process that records what a watched instance uses; 0 where there is none."""
+    plug: Plug | None = None
+    """Its place at the switch; None where it has no network or the machine's."""
 
 
 def folders(state: Path) -> Path:
@@ -202,6 +206,28 @@ def records(state: Path) -> tuple[tuple[Path, Record], ...]:
         return ()
     found = [(folder, record) for folder in entries if (record := read(folder))]
     return tuple(sorted(found, key=lambda pair: pair[1].created))
+
+
+class Member(Struct, frozen=True):
+    """An instance on a network."""
+
+    name: str
+    id: str
+    address: str
+
+
+class Network(Struct, frozen=True):
+    name: str
+    instances: tuple[Member, ...]
+
+
+def networks(state: Path) -> tuple[Network, ...]:
+    """Each network that an instance is on now, by name."""
+    found: dict[str, list[Member]] = {}
+    for _, record in records(state):
+        if record.plug and alive(record):
+            found.setdefault(record.network, []).append(Member(record.name, record.id, record.plug.address))
+    return tuple(Network(name, tuple(members)) for name, members in sorted(found.items()))
 
 
 def find(state: Path, ref: str) -> tuple[Path, Record]:
