@@ -61,6 +61,7 @@ class Record(Struct, frozen=True):
     restart: Literal["no", "on-failure", "always"] = "no"
     restarts: int = 0
     restarting: bool = False
+    allow: tuple[str, ...] | None = None
     token: str = ""
     attached: bool = False
     watcher: int = 0

@@ -1,4 +1,3 @@
-# ruff: noqa: PTH, SIM105 - it imports little
 """As a program inside an instance, from its standard input: a Python that has imported what the application will.
 
 It waits for what the stub would have waited for (docs/slots.md), on descriptor 3, and then runs that in itself: ``-m
