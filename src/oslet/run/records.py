@@ -18,6 +18,7 @@ from oslet.codec import canonical, decode
 from oslet.errors import IntegrityError, RunError
 from oslet.model.instance import Instance
 from oslet.model.oslet import Health
+from oslet.model.stack import Membership
 from oslet.run import limits
 
 RECORD, EXIT, STDOUT, STDERR, RUNTIME_LOG = "record.json", "exit", "stdout.log", "stderr.log", "runtime.log"
@@ -67,6 +68,8 @@ class Record(Struct, frozen=True):
     """The process that records what a watched instance uses; 0 where there is none."""
     starting: bool = False
     """Whether it is still being made: ``monitor`` is then the process that makes it, which is nobody's to kill."""
+    membership: Membership | None = None
+    """Which member of which stack it is, if it is of one."""
 
 
 def folders(state: Path) -> Path:
@@ -167,6 +170,7 @@ def observe(folder: Path, record: Record) -> Instance:
         pid=record.pid if running else 0,
         exit_code=code,
         ended=ended,
+        group=record.membership.group if record.membership else "",
     )
 
 

@@ -15,6 +15,7 @@ from oslet.errors import RunError
 from oslet.model.image import Image
 from oslet.model.instance import Arguments
 from oslet.model.oslet import Start
+from oslet.model.stack import Membership
 from oslet.model.tree import Tree
 from oslet.run import ids, limits, network, records, users
 from oslet.run.tools import Tools
@@ -38,7 +39,8 @@ class Wish(NamedTuple):
     user's networks, where instances find each other by name. ``allow`` are the addresses (``HOST``, ``HOST:PORT``,
     ``NET/BITS``) that it may reach; None is all. ``restart`` says what an end is followed by. ``name`` is made up when
     empty. ``command``, when given, is run in the image's stead. An instance with ``remove`` leaves nothing when it
-    ends. Of a ``watched`` one every path that it uses is recorded (``watching``).
+    ends. Of a ``watched`` one every path that it uses is recorded (``watching``). One with a ``membership`` is found by
+    its member's name, too, on its network.
     """
 
     name: str = ""
@@ -53,6 +55,7 @@ class Wish(NamedTuple):
     tty: bool = False
     remove: bool = False
     watched: bool = False
+    membership: Membership | None = None
 
 
 class Clone(NamedTuple):
@@ -153,6 +156,7 @@ def _record(making: Making, number: str, name: str, ports: tuple[records.Publish
         health=contract.health,
         remove=making.wish.remove,
         starting=True,
+        membership=making.wish.membership,
     )
 
 

@@ -1,0 +1,367 @@
+"""Stacks: what a stack asks for made ready, compared with what runs, brought up and down."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+from msgspec import Struct
+
+from oslet import group
+from oslet.codec import canonical
+from oslet.codec.conform import Faults
+from oslet.codec.stacks import Read
+from oslet.errors import RunError
+from oslet.group import Ready, Seen
+from oslet.model.image import Built
+from oslet.model.instance import Instance, Secret
+from oslet.model.stack import Member, Membership, Move
+from oslet.run import inspect, remove, remove_volume, stop
+from oslet.run import records as kept
+from oslet.workspace.declared import Declared
+from oslet.workspace.running import Running
+
+if TYPE_CHECKING:
+    from oslet.run import Wish
+    from oslet.workspace import Workspace
+
+Starting: TypeAlias = Callable[[Ready, "Wish", Callable[[str], None]], Running]
+"""Starts one member; it runs when this returns."""
+PATIENCE = 60.0
+"""Seconds that a member may take until it is healthy, or done."""
+MAX_SECRET = 1 << 20
+_AT_ONCE = 8
+
+
+class Prepared(NamedTuple):
+    """A stack with every image built and every argument bound, compared with what runs: nothing has started yet."""
+
+    read: Read
+    ready: tuple[Ready, ...]
+    marks: dict[str, tuple[tuple[str, str], ...]]
+    seen: tuple[Seen, ...]
+    moves: tuple[Move, ...]
+
+
+class Came(Struct, frozen=True):
+    """One member that is up: how far it is, and what this machine connects with, without secrets."""
+
+    member: str
+    state: Literal["healthy", "running", "done"]
+    url: str
+    instance: Instance
+
+
+def prepare(workspace: Workspace, read: Read, environment: Mapping[str, str]) -> Prepared:
+    """Build or look up every image, bind every argument, and look at what runs. Raises what building does, and
+    DeclarationError with every fault of the arguments."""
+    images = _images(workspace, read)
+    words = {m.name: group.secret_words(m, images[m.name]) for m in read.stack.members}
+    found = _secrets(read, words, environment)
+    ready = group.fill(read.stack, images, found, read.place)
+    key = _key(workspace.places.state)
+    marks = {each.member.name: _marks(each, key) for each in ready}
+    seen = members(workspace, read.stack.name)
+    return Prepared(read, ready, marks, seen, group.moves(read.stack, ready, marks, seen))
+
+
+def members(workspace: Workspace, name: str) -> tuple[Seen, ...]:
+    """The instances of a stack, in the order of their starts."""
+    found = [
+        Seen(record.membership, record.id, now.state != "exited", now.exit_code)
+        for folder, record in kept.records(workspace.places.state)
+        if record.membership and record.membership.group == name
+        for now in (kept.observe(folder, record),)
+    ]
+    return tuple(sorted(found, key=lambda each: (each.membership.rank, each.membership.member)))
+
+
+def up(
+    workspace: Workspace,
+    prepared: Prepared,
+    *,
+    keep: bool = False,
+    patience: float = PATIENCE,
+    notice: Callable[[str], None],
+    start: Starting | None = None,
+) -> tuple[Came, ...]:
+    """Make what runs what is asked for, and wait until it is healthy. RunError names the member that isn't; what this
+    call started is stopped then, unless it is to ``keep`` it."""
+    with _alone(workspace, prepared.read.stack.name):
+        todo = {move.member: move.what for move in prepared.moves}
+        for each in reversed(prepared.seen):
+            if todo.get(each.membership.member) in ("stop", "replace"):
+                workspace.progress(f"stopping {each.membership.member}", 0, 0)
+                _end(workspace, each.id)
+        rising = _Rising(workspace, prepared, todo, patience, notice, start or _starting(workspace), keep)
+        try:
+            return rising.rise()
+        except BaseException:
+            rising.fall()  # what was still on its way when the others were stopped
+            raise
+
+
+def down(workspace: Workspace, name: str, *, grace: float = 10, volumes: bool = False) -> tuple[str, ...]:
+    """End a stack's instances, last started first, and remove all but their volumes; with ``volumes``, these too.
+    The names of what was there. RunError when there is nothing of that name."""
+    with _alone(workspace, name):
+        seen = members(workspace, name)
+        ranks = sorted({each.membership.rank for each in seen}, reverse=True)
+        for rank in ranks:
+            wave = [each for each in seen if each.membership.rank == rank]
+            workspace.progress(f"stopping {', '.join(each.membership.member for each in wave)}", 0, 0)
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                list(pool.map(lambda each: _end(workspace, each.id, grace), wave))
+        data = workspace.places.data
+        own = sorted(path.name for path in data.glob(f"{name}.*")) if volumes and data.is_dir() else []
+        for volume in own:
+            remove_volume(data, volume)
+    if not seen and not own:
+        raise RunError(f"nothing runs of a stack {name!r}", hint="oslet ps --all shows each instance's stack")
+    return (*(each.membership.member for each in reversed(seen)), *own)
+
+
+class _Rising:
+    """One bringing up: members start as soon as what they need is there, each in a thread of its own."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        prepared: Prepared,
+        todo: Mapping[str, str],
+        patience: float,
+        notice: Callable[[str], None],
+        start: Starting,
+        keep: bool,
+    ) -> None:
+        self.workspace = workspace
+        self.prepared = prepared
+        self.todo = todo
+        self.patience = patience
+        self.notice = notice
+        self.start = start
+        self.keep = keep
+        self.ids = {each.membership.member: each.id for each in prepared.seen}
+        self.started: list[str] = []
+        self.failed = threading.Event()
+        needs = [need for ready in prepared.ready for need in ready.member.needs]
+        self.awaited = {until: {n.member for n in needs if n.until == until} for until in ("healthy", "done")}
+
+    def rise(self) -> tuple[Came, ...]:
+        ready = {each.member.name: each for each in self.prepared.ready}
+        sorter = TopologicalSorter({n: [need.member for need in each.member.needs] for n, each in ready.items()})
+        sorter.prepare()
+        running: dict[Future[None], str] = {}
+        later: list[str] = []
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            try:
+                while sorter.is_active():
+                    for name in sorter.get_ready():
+                        running[pool.submit(self.bring, ready[name])] = name
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        future.result()
+                        name = running.pop(future)
+                        later += [] if self.needed(name) else [name]
+                        sorter.done(name)
+                        self.workspace.progress(f"{name} is there", len(ready) - len(running), len(ready))
+                list(pool.map(self.settle, [name for name in later if ready[name].member.wait]))
+            except BaseException:
+                self.fall()  # before the threads are waited for, since what they wait for ends with it
+                raise
+        return tuple(self.came(each) for each in self.prepared.ready)
+
+    def needed(self, name: str) -> bool:
+        """Whether somebody waits for more than this member's start."""
+        return any(name in waiting for waiting in self.awaited.values())
+
+    def bring(self, ready: Ready) -> None:
+        name = ready.member.name
+        if self.failed.is_set():
+            return
+        if self.todo[name] != "keep":
+            self.workspace.progress(f"starting {name}", 0, 0)
+            wish = wish_of(self.prepared, ready)
+            running = self.start(ready, wish, lambda said: self.notice(f"{name}: {said}"))
+            self.ids[name] = running.id
+            self.started.append(name)
+        if self.needed(name):
+            self.settle(name)
+
+    def settle(self, name: str) -> None:
+        """Wait until a member is as far as the others need it, or healthy. RunError if it comes to nothing."""
+        running = Running(inspect(self.workspace.places.state, self.ids[name]), self.workspace)
+        if name not in self.awaited["done"]:
+            self.workspace.progress(f"waiting for {name}", 0, 0)
+            running.ready(self.patience)
+        elif (code := running.wait(self.patience)) != 0:
+            said = running.logs().splitlines()[-8:]
+            raise RunError(
+                f"{running.name} ended with exit code {code}, and others need it done",
+                hint="\n    ".join(["its last words:", *(line[:200] for line in said)]) if said else "",
+            )
+
+    def came(self, ready: Ready) -> Came:
+        name = ready.member.name
+        instance = inspect(self.workspace.places.state, self.ids[name])
+        waited = ready.member.wait or self.needed(name)
+        state: Literal["healthy", "running", "done"] = "healthy" if ready.contract.health and waited else "running"
+        if instance.state == "exited":
+            state = "done"
+        published = dict(_published(self.workspace, instance.id))
+        ports = {port: published.get(int(port)) for port in ready.contract.ports}
+        reached = ready.network == "host" or all(ports.values())
+        url = group.shown_url(ready, published) if ready.contract.url and reached else ""
+        return Came(name, state, url, instance)
+
+    def fall(self) -> None:
+        """Start nothing more, and stop what was started, last first; its logs stay."""
+        self.failed.set()
+        if self.keep:
+            return
+        for name in reversed(self.started):
+            with suppress(RunError):
+                stop(self.workspace.places.state, self.ids[name], 5)
+
+
+def wish_of(prepared: Prepared, ready: Ready) -> Wish:
+    """What a member's start chooses beside its arguments."""
+    from oslet.run import Limits, Wish
+
+    stack, member = prepared.read.stack, ready.member
+    share = member.share
+    return Wish(
+        name=group.instance_name(stack.name, member.name),
+        limits=Limits(memory=share.memory, cpus=share.cpus, pids=share.pids),
+        volumes={path: _volume(prepared.read, source) for path, source in member.doors.volumes},
+        publish=member.doors.publish,
+        network=ready.network,
+        allow=member.doors.allow,
+        restart=member.restart,
+        env=ready.env,
+        command=ready.command,
+        membership=Membership(stack.name, member.name, ready.rank, prepared.marks[member.name]),
+    )
+
+
+def _volume(read: Read, source: str) -> Path | str:
+    """A folder, which begins from the stack's, or a volume of the stack's."""
+    if source.startswith((".", "/", "~")):
+        return (read.beside / Path(source).expanduser()).absolute()
+    return group.instance_name(read.stack.name, source)
+
+
+def _starting(workspace: Workspace) -> Starting:
+    def start(ready: Ready, wish: Wish, notice: Callable[[str], None]) -> Running:
+        return workspace.start(ready.built, ready.arguments, wish, notice=notice)
+
+    return start
+
+
+def _images(workspace: Workspace, read: Read) -> dict[str, Built]:
+    """Each member's image; what several of them name is built once."""
+    known: dict[bytes, Built] = {}
+    found = {}
+    for number, member in enumerate(read.stack.members):
+        workspace.progress(f"image of {member.name}", number, len(read.stack.members))
+        key = canonical((member.target, member.declared, member.given.build))
+        if key not in known:
+            known[key] = _image(workspace, read, member)
+        found[member.name] = known[key]
+    return found
+
+
+def _image(workspace: Workspace, read: Read, member: Member) -> Built:
+    build = dict(member.given.build)
+    if member.declared is not None:
+        from oslet.bind import at_build
+
+        lock = read.beside / f"{read.stack.name}.{member.name}.lock"
+        return workspace.build(Declared(at_build(member.declared, build), read.beside, lock))
+    if member.target.endswith(".toml"):
+        return workspace.image(os.path.relpath(read.beside / member.target), build)
+    return workspace.image(member.target, build)
+
+
+def _secrets(
+    read: Read, words: Mapping[str, Mapping[str, str]], environment: Mapping[str, str]
+) -> dict[tuple[str, str], str]:
+    """The secrets that are in files and in the environment. One newline at a file's end is not part of it."""
+    found: dict[tuple[str, str], str] = {}
+    faults = Faults()
+    for member, params in words.items():
+        for name, word in params.items():
+            key = ("members", member, "arguments", name)
+            if word.startswith("env:"):
+                if word[4:] not in environment:
+                    faults.add(key, f"there is no environment variable {word[4:]}")
+                found[member, name] = environment.get(word[4:], "")
+                continue
+            try:
+                with (read.beside / Path(word[1:]).expanduser()).open(encoding="utf-8") as stream:
+                    found[member, name] = stream.read(MAX_SECRET).removesuffix("\n")
+            except (OSError, UnicodeDecodeError) as error:
+                faults.add(key, f"can't read the secret's file: {getattr(error, 'strerror', error)}")
+    faults.raise_any(read.place)
+    return found
+
+
+def _marks(ready: Ready, key: bytes) -> tuple[tuple[str, str], ...]:
+    """What an instance of this member bears, so that a later look tells whether it is still what is asked for.
+
+    They are made with a key that never leaves this user's state: from a mark alone, no secret can be guessed.
+    """
+    member = ready.member
+    arguments = {n: v.reveal() if isinstance(v, Secret) else v for n, v in ready.arguments.values.items()}
+    settings = (ready.env, ready.command, member.doors, ready.network, member.share, member.restart)
+    parts: dict[str, Any] = {"image": ready.built.digest, "arguments": arguments, "settings": settings}
+    return tuple((n, hmac.new(key, canonical(value), hashlib.sha256).hexdigest()[:32]) for n, value in parts.items())
+
+
+def _key(state: Path) -> bytes:
+    file = state / "marks.key"
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        fresh = state / f"marks.key.{secrets.token_hex(4)}"
+        fresh.touch(mode=0o600)
+        fresh.write_bytes(secrets.token_bytes(32))
+        with suppress(FileExistsError):
+            os.link(fresh, file)  # whoever comes first
+        fresh.unlink()
+        return file.read_bytes()
+
+
+def _published(workspace: Workspace, instance: str) -> Iterator[tuple[int, int]]:
+    _, record = kept.find(workspace.places.state, instance)
+    return ((port.container, port.host) for port in record.published)
+
+
+def _end(workspace: Workspace, instance: str, grace: float = 10) -> None:
+    stop(workspace.places.state, instance, grace)
+    with suppress(RunError):  # it asked to leave nothing
+        remove(workspace.places.state, instance, force=True)
+    workspace.store.unpin(instance)
+
+
+@contextmanager
+def _alone(workspace: Workspace, name: str) -> Iterator[None]:
+    """One change of a stack at a time. RunError while another is at work."""
+    folder = workspace.places.state / "stacks"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / name).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"the stack {name} is being brought up or down already", hint="wait for that") from None
+        yield
