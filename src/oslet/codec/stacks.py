@@ -55,7 +55,7 @@ def lower(table: dict[str, Any], folder: Path, place: Place) -> Stack:
     for name, written in table.get("members", {}).items():
         key: Key = ("members", name)
         if not re.fullmatch(NAME, name):
-            faults.add(key, f"{told(name)} can't name a member", "write small letters, digits and -, at most 30")
+            faults.add(key, f"{told(name)} can't name a member", "write small letters, digits, - and _, at most 30")
         members.append(_member(key, written, table["members"], folder, place, faults, declared))
     if "members" in table and not 0 < len(members) <= MAX_MEMBERS:
         faults.add(("members",), f"{len(members)} members" if members else "there is no member in it")
@@ -76,7 +76,7 @@ def _with_names(table: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(members, Mapping):
         return table
     named = {
-        name: {**each, "declare": {"name": name, **each["declare"]}}
+        name: {**each, "declare": {"name": name if re.fullmatch(NAME, str(name)) else "x", **each["declare"]}}
         if isinstance(each, Mapping) and isinstance(each.get("declare"), Mapping)
         else each
         for name, each in members.items()
