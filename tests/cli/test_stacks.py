@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from oslet.model.source import Debian
 from oslet.testing.archive import FakeArchive
 from oslet.testing.makers import Made
 
@@ -55,13 +56,9 @@ of = { type = "url" }
 class Town(Oslet):
     """The command line, a made archive with busybox in it, and a stack called ``town``."""
 
-    def __init__(self, home: Path, place: Path, busybox: Path, port: int) -> None:
+    def __init__(self, home: Path, place: Path, source: Debian, port: int) -> None:
         super().__init__(home, place)
         self.port = port
-        archive = FakeArchive(place / "archive")
-        archive.add("busybox", files={"/usr/bin/busybox": Made(busybox.read_bytes(), 0o755)})
-        archive.release()
-        source = archive.source()
         self.source = f'mirror = "{source.mirror}"\nkeyring = "{source.keyring}"\npockets = []\n'
         (place / "box.toml").write_text(f"{BOX}\n[source]\n{self.source}")
         (place / "token").write_text("s3cret\n")
@@ -95,9 +92,17 @@ wait = false
 """
 
 
+@pytest.fixture(scope="module")
+def source(busybox: Path, tmp_path_factory: pytest.TempPathFactory) -> Debian:
+    archive = FakeArchive(tmp_path_factory.mktemp("archive"))
+    archive.add("busybox", files={"/usr/bin/busybox": Made(busybox.read_bytes(), 0o755)})
+    archive.release()
+    return archive.source()
+
+
 @pytest.fixture
-def town(home: Path, tmp_path: Path, busybox: Path, free_port: Callable[[], int]) -> Iterator[Town]:
-    found = Town(home, tmp_path, busybox, free_port())
+def town(home: Path, tmp_path: Path, source: Debian, free_port: Callable[[], int]) -> Iterator[Town]:
+    found = Town(home, tmp_path, source, free_port())
     yield found
     subprocess.run(
         (sys.executable, "-m", "oslet", "down", "town", "--volumes", "-t", "0"),
@@ -142,7 +147,7 @@ def test_a_stack_comes_up_stays_changes_and_goes(town: Town, free_port: Callable
     assert town.states() == {} and "town.web" in town("volumes").stdout.split()
     town("up")
     assert town.page() == "changed\n"
-    assert town("down", "town", "--volumes", "-t", "0").stdout.split() == ["ask", "web", "town.web"]
+    assert town("down", "town", "--volumes", "-t", "0").stdout.split() == ["ask", "web", "town.last", "town.web"]
     assert "nothing runs" in town("down", code=6).stderr
 
 
