@@ -156,8 +156,8 @@ def records(town: Town) -> list[Path]:
     return [path for each in instances.iterdir() for path in each.glob("record.json")]
 
 
-def test_when_one_fails_what_was_started_is_stopped(town: Town) -> None:
-    town.write(more='[members.bad]\ntarget = "./box.toml"\narguments = { port = 1, token = "@token" }\n'
+def test_when_one_fails_what_was_started_is_stopped(town: Town, free_port: Callable[[], int]) -> None:
+    town.write(more=f'[members.bad]\ntarget = "./box.toml"\narguments = {{ port = {free_port()}, token = "@token" }}\n'
                     'command = ["busybox", "sh", "-c", "echo it broke; exit 3"]\nafter = ["web"]\n')  # fmt: skip
     said = town("up", code=6).stderr
     assert "town.bad ended before it was healthy" in said and "it broke" in said
@@ -195,9 +195,9 @@ def test_attached_until_interrupted(town: Town) -> None:
         cwd=town.folder, env=town.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as attached:  # fmt: skip
         assert attached.stdout and attached.stderr
-        seen = [next(attached.stdout)]
+        seen = [""]
         while not seen[-1].startswith("web | listening"):
-            seen.append(next(attached.stdout))
+            seen.append(next(attached.stdout, "") or pytest.fail(f"{seen}\n{attached.stderr.read()}"))
         attached.send_signal(signal.SIGINT)
         said = attached.stderr.read()
     assert attached.returncode == 0 and "bringing town down" in said, said
