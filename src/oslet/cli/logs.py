@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,8 @@ import click
 from oslet.cli import options
 
 if TYPE_CHECKING:
+    from oslet.group import Seen
+    from oslet.run import Line
     from oslet.workspace import Workspace
 
 
@@ -37,7 +40,9 @@ def command(instance: str, follow: bool, tail: int | None) -> None:
 
 
 def follow_group(workspace: Workspace, name: str, *, follow: bool, tail: int | None) -> None:
-    """What the members of a stack wrote, a thread for each that is followed; returns when all of them have ended."""
+    """What the members of a stack wrote, in the order in which it came; with ``follow``, each member's apart from the
+    others', until it has ended. ``tail`` is for each member."""
+    from heapq import merge
     from threading import Lock, Thread
 
     from oslet.run import logs
@@ -48,18 +53,21 @@ def follow_group(workspace: Workspace, name: str, *, follow: bool, tail: int | N
     width = max((len(each.membership.member) for each in seen), default=0)
     turn = Lock()
 
-    def tell(member: str, instance: str) -> None:
-        for line in logs(workspace.places.state, instance, follow=follow, tail=tail):
+    def lines(each: Seen) -> Iterator[tuple[float, str, Line]]:
+        for line in logs(workspace.places.state, each.id, follow=follow, tail=tail):
+            yield line.time, each.membership.member, line
+
+    def tell(found: Iterable[tuple[float, str, Line]]) -> None:
+        for _, member, line in found:
             end = b"" if line.text.endswith(b"\n") else b"\n"
             with turn:
                 streams[line.stream].write(f"{member:<{width}} | ".encode() + line.text + end)
                 streams[line.stream].flush()
 
     if not follow:
-        for each in seen:
-            tell(each.membership.member, each.id)
+        tell(merge(*map(lines, seen), key=lambda found: found[0]))
         return
-    threads = [Thread(target=tell, args=(each.membership.member, each.id), daemon=True) for each in seen]
+    threads = [Thread(target=tell, args=(lines(each),), daemon=True) for each in seen]
     for thread in threads:
         thread.start()
     for thread in threads:

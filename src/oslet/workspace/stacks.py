@@ -57,7 +57,7 @@ class Came(Struct, frozen=True):
     """One member that is up: how far it is, and what this machine connects with, without secrets."""
 
     member: str
-    state: Literal["healthy", "running", "done"]
+    state: Literal["healthy", "running", "done", "ended"]
     url: str
     instance: Instance
 
@@ -164,6 +164,7 @@ class _Rising:
         sorter.prepare()
         running: dict[Future[None], str] = {}
         later: list[str] = []
+        there = 0
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             try:
                 while sorter.is_active():
@@ -174,7 +175,8 @@ class _Rising:
                         name = running.pop(future)
                         later += [] if self.needed(name) else [name]
                         sorter.done(name)
-                        self.workspace.progress(f"{name} is there", len(ready) - len(running), len(ready))
+                        there += 1
+                        self.workspace.progress(f"{name} is there", there, len(ready))
                 list(pool.map(self.settle, [name for name in later if ready[name].member.wait]))
             except BaseException:
                 self.fall()  # before the threads are waited for, since what they wait for ends with it
@@ -219,9 +221,11 @@ class _Rising:
         name = ready.member.name
         instance = inspect(self.workspace.places.state, self.ids[name])
         waited = ready.member.wait or self.needed(name)
-        state: Literal["healthy", "running", "done"] = "healthy" if ready.contract.health and waited else "running"
+        state: Literal["healthy", "running", "done", "ended"] = (
+            "healthy" if ready.contract.health and waited else "running"
+        )
         if instance.state == "exited":
-            state = "done"
+            state = "done" if instance.exit_code == 0 else "ended"
         published = dict(_published(self.workspace, instance.id))
         ports = {port: published.get(int(port)) for port in ready.contract.ports}
         reached = ready.network == "host" or all(ports.values())
@@ -258,10 +262,10 @@ def wish_of(prepared: Prepared, ready: Ready) -> Wish:
     )
 
 
-def _volume(read: Read, source: str) -> Path | str:
+def _volume(read: Read, source: str) -> str:
     """A folder, which begins from the stack's, or a volume of the stack's."""
     if source.startswith((".", "/", "~")):
-        return (read.beside / Path(source).expanduser()).absolute()
+        return str((read.beside / Path(source).expanduser()).absolute())
     return group.instance_name(read.stack.name, source)
 
 
