@@ -264,8 +264,10 @@ def wish_of(prepared: Prepared, ready: Ready) -> Wish:
 
 def _volume(read: Read, source: str) -> str:
     """A folder, which begins from the stack's, or a volume of the stack's."""
-    if source.startswith((".", "/", "~")):
-        return str((read.beside / Path(source).expanduser()).absolute())
+    if source.startswith("~"):
+        return source  # the user's own, which a start knows
+    if source.startswith((".", "/")):
+        return str((read.beside / source).absolute())
     return group.instance_name(read.stack.name, source)
 
 
@@ -318,7 +320,7 @@ def _secrets(
             try:
                 with (read.beside / Path(word[1:]).expanduser()).open(encoding="utf-8") as stream:
                     found[member, name] = stream.read(MAX_SECRET).removesuffix("\n")
-            except (OSError, UnicodeDecodeError) as error:
+            except (OSError, ValueError, RuntimeError) as error:  # not UTF-8, a NUL in the path, nobody's home
                 faults.add(key, f"can't read the secret's file: {getattr(error, 'strerror', error)}")
     faults.raise_any(read.place)
     return found
