@@ -149,6 +149,8 @@ def test_a_stack_comes_up_stays_changes_and_goes(town: Town, free_port: Callable
     assert town.page() == "changed\n"
     assert town("down", "town", "--volumes", "-t", "0").stdout.split() == ["ask", "web", "town.last", "town.web"]
     assert "nothing runs" in town("down", code=6).stderr
+    for name in ("*", "../town", "Town"):
+        assert "is no stack's name" in town("down", name, "--volumes", code=6).stderr
 
 
 def records(town: Town) -> list[Path]:
@@ -190,6 +192,7 @@ def test_faults_of_arguments_are_told_where_they_stand(town: Town) -> None:
 
 def test_attached_until_interrupted(town: Town) -> None:
     town.write()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs in the background is born with it ignored
     with subprocess.Popen(
         (sys.executable, "-m", "oslet", "up", "--attach"),
         cwd=town.folder, env=town.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

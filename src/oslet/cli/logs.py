@@ -46,7 +46,7 @@ def follow_group(workspace: Workspace, name: str, *, follow: bool, tail: int | N
     from threading import Lock, Thread
 
     from oslet.run import logs
-    from oslet.workspace.stacks import members
+    from oslet.workspace.prepared import members
 
     streams = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
     seen = members(workspace, name)

@@ -12,7 +12,8 @@ from oslet.cli import options
 
 if TYPE_CHECKING:
     from oslet.workspace import Workspace
-    from oslet.workspace.stacks import Came, Prepared
+    from oslet.workspace.prepared import Prepared
+    from oslet.workspace.stacks import Came
 
 
 @click.command("up")
@@ -43,10 +44,11 @@ def command(
     """
     from oslet.cli import render
     from oslet.workspace import stacks
+    from oslet.workspace.prepared import prepare
 
     with options.workspace() as workspace:
         read = options.read_stack(workspace, file, strict=strict, profiles=profiles, registry=registry)
-        prepared = stacks.prepare(workspace, read, os.environ)
+        prepared = prepare(workspace, read, os.environ)
         if only_plan:
             _show_plan(prepared, as_json)
             return

@@ -1,56 +1,37 @@
-"""Stacks: what a stack asks for made ready, compared with what runs, brought up and down."""
+"""Stacks: brought up, each member after what it needs, and down."""
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import hmac
-import os
-import secrets
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from graphlib import TopologicalSorter
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
 from oslet import group
-from oslet.codec import canonical
-from oslet.codec.conform import Faults
 from oslet.codec.stacks import Read
+from oslet.codec.stackshape import NAME
 from oslet.errors import RunError
-from oslet.group import Ready, Seen
-from oslet.model.image import Built
-from oslet.model.instance import Instance, Secret
-from oslet.model.stack import Member, Membership, Move
+from oslet.group import Ready
+from oslet.model.instance import Instance
+from oslet.model.stack import Membership
 from oslet.run import inspect, remove, remove_volume, stop
 from oslet.run import records as kept
-from oslet.workspace.declared import Declared
+from oslet.workspace.prepared import Prepared, members
 from oslet.workspace.running import Running
 
 if TYPE_CHECKING:
     from oslet.run import Wish
     from oslet.workspace import Workspace
 
-Starting: TypeAlias = Callable[[Ready, "Wish", Callable[[str], None]], Running]
-"""Starts one member; it runs when this returns."""
 PATIENCE = 60.0
 """Seconds that a member may take until it is healthy, or done."""
-MAX_SECRET = 1 << 20
 _AT_ONCE = 8
-
-
-class Prepared(NamedTuple):
-    """A stack with every image built and every argument bound, compared with what runs: nothing has started yet."""
-
-    read: Read
-    ready: tuple[Ready, ...]
-    marks: dict[str, tuple[tuple[str, str], ...]]
-    seen: tuple[Seen, ...]
-    moves: tuple[Move, ...]
 
 
 class Came(Struct, frozen=True):
@@ -62,30 +43,6 @@ class Came(Struct, frozen=True):
     instance: Instance
 
 
-def prepare(workspace: Workspace, read: Read, environment: Mapping[str, str]) -> Prepared:
-    """Build or look up every image, bind every argument, and look at what runs. Raises what building does, and
-    DeclarationError with every fault of the arguments."""
-    images = _images(workspace, read)
-    words = {m.name: group.secret_words(m, images[m.name]) for m in read.stack.members}
-    found = _secrets(read, words, environment)
-    ready = group.fill(read.stack, images, found, read.place)
-    key = _key(workspace.places.state)
-    marks = {each.member.name: _marks(each, key) for each in ready}
-    seen = members(workspace, read.stack.name)
-    return Prepared(read, ready, marks, seen, group.moves(read.stack, ready, marks, seen))
-
-
-def members(workspace: Workspace, name: str) -> tuple[Seen, ...]:
-    """The instances of a stack, in the order of their starts."""
-    found = [
-        Seen(record.membership, record.id, now.state != "exited", now.exit_code)
-        for folder, record in kept.records(workspace.places.state)
-        if record.membership and record.membership.group == name
-        for now in (kept.observe(folder, record),)
-    ]
-    return tuple(sorted(found, key=lambda each: (each.membership.rank, each.membership.member)))
-
-
 def up(
     workspace: Workspace,
     prepared: Prepared,
@@ -93,17 +50,19 @@ def up(
     keep: bool = False,
     patience: float = PATIENCE,
     notice: Callable[[str], None],
-    start: Starting | None = None,
 ) -> tuple[Came, ...]:
     """Make what runs what is asked for, and wait until it is healthy. RunError names the member that isn't; what this
-    call started is stopped then, unless it is to ``keep`` it."""
-    with _alone(workspace, prepared.read.stack.name):
+    call started is stopped then, unless it is to ``keep`` it. RunError, too, if it changed meanwhile."""
+    name = prepared.read.stack.name
+    with _alone(workspace, name):
+        if {each.id for each in members(workspace, name)} != {each.id for each in prepared.seen}:
+            raise RunError(f"the stack {name} was changed meanwhile", hint="look again, with `oslet up --plan`")
         todo = {move.member: move.what for move in prepared.moves}
         for each in reversed(prepared.seen):
             if todo.get(each.membership.member) in ("stop", "replace"):
                 workspace.progress(f"stopping {each.membership.member}", 0, 0)
                 _end(workspace, each.id)
-        rising = _Rising(workspace, prepared, todo, patience, notice, start or _starting(workspace), keep)
+        rising = _Rising(workspace, prepared, todo, patience, notice, keep)
         try:
             return rising.rise()
         except BaseException:
@@ -141,7 +100,6 @@ class _Rising:
         todo: Mapping[str, str],
         patience: float,
         notice: Callable[[str], None],
-        start: Starting,
         keep: bool,
     ) -> None:
         self.workspace = workspace
@@ -149,7 +107,6 @@ class _Rising:
         self.todo = todo
         self.patience = patience
         self.notice = notice
-        self.start = start
         self.keep = keep
         self.ids = {each.membership.member: each.id for each in prepared.seen}
         self.started: list[str] = []
@@ -194,7 +151,9 @@ class _Rising:
         if self.todo[name] != "keep":
             self.workspace.progress(f"starting {name}", 0, 0)
             wish = wish_of(self.prepared, ready)
-            running = self.start(ready, wish, lambda said: self.notice(f"{name}: {said}"))
+            running = self.workspace.start(
+                ready.built, ready.arguments, wish, notice=lambda said: self.notice(f"{name}: {said}")
+            )
             self.ids[name] = running.id
             self.started.append(name)
         if self.needed(name):
@@ -271,88 +230,6 @@ def _volume(read: Read, source: str) -> str:
     return group.instance_name(read.stack.name, source)
 
 
-def _starting(workspace: Workspace) -> Starting:
-    def start(ready: Ready, wish: Wish, notice: Callable[[str], None]) -> Running:
-        return workspace.start(ready.built, ready.arguments, wish, notice=notice)
-
-    return start
-
-
-def _images(workspace: Workspace, read: Read) -> dict[str, Built]:
-    """Each member's image; what several of them name is built once."""
-    known: dict[bytes, Built] = {}
-    found = {}
-    for number, member in enumerate(read.stack.members):
-        workspace.progress(f"image of {member.name}", number, len(read.stack.members))
-        key = canonical((member.target, member.declared, member.given.build))
-        if key not in known:
-            known[key] = _image(workspace, read, member)
-        found[member.name] = known[key]
-    return found
-
-
-def _image(workspace: Workspace, read: Read, member: Member) -> Built:
-    build = dict(member.given.build)
-    if member.declared is not None:
-        from oslet.bind import at_build
-
-        lock = read.beside / f"{read.stack.name}.{member.name}.lock"
-        return workspace.build(Declared(at_build(member.declared, build), read.beside, lock))
-    if member.target.endswith(".toml"):
-        return workspace.image(os.path.relpath(read.beside / member.target), build)
-    return workspace.image(member.target, build)
-
-
-def _secrets(
-    read: Read, words: Mapping[str, Mapping[str, str]], environment: Mapping[str, str]
-) -> dict[tuple[str, str], str]:
-    """The secrets that are in files and in the environment. One newline at a file's end is not part of it."""
-    found: dict[tuple[str, str], str] = {}
-    faults = Faults()
-    for member, params in words.items():
-        for name, word in params.items():
-            key = ("members", member, "arguments", name)
-            if word.startswith("env:"):
-                if word[4:] not in environment:
-                    faults.add(key, f"there is no environment variable {word[4:]}")
-                found[member, name] = environment.get(word[4:], "")
-                continue
-            try:
-                with (read.beside / Path(word[1:]).expanduser()).open(encoding="utf-8") as stream:
-                    found[member, name] = stream.read(MAX_SECRET).removesuffix("\n")
-            except (OSError, ValueError, RuntimeError) as error:  # not UTF-8, a NUL in the path, nobody's home
-                faults.add(key, f"can't read the secret's file: {getattr(error, 'strerror', error)}")
-    faults.raise_any(read.place)
-    return found
-
-
-def _marks(ready: Ready, key: bytes) -> tuple[tuple[str, str], ...]:
-    """What an instance of this member bears, so that a later look tells whether it is still what is asked for.
-
-    They are made with a key that never leaves this user's state: from a mark alone, no secret can be guessed.
-    """
-    member = ready.member
-    arguments = {n: v.reveal() if isinstance(v, Secret) else v for n, v in ready.arguments.values.items()}
-    settings = (ready.env, ready.command, member.doors, ready.network, member.share, member.restart)
-    parts: dict[str, Any] = {"image": ready.built.digest, "arguments": arguments, "settings": settings}
-    return tuple((n, hmac.new(key, canonical(value), hashlib.sha256).hexdigest()[:32]) for n, value in parts.items())
-
-
-def _key(state: Path) -> bytes:
-    file = state / "marks.key"
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        return file.read_bytes()
-    except FileNotFoundError:
-        fresh = state / f"marks.key.{secrets.token_hex(4)}"
-        fresh.touch(mode=0o600)
-        fresh.write_bytes(secrets.token_bytes(32))
-        with suppress(FileExistsError):
-            os.link(fresh, file)  # whoever comes first
-        fresh.unlink()
-        return file.read_bytes()
-
-
 def _published(workspace: Workspace, instance: str) -> Iterator[tuple[int, int]]:
     _, record = kept.find(workspace.places.state, instance)
     return ((port.container, port.host) for port in record.published)
@@ -367,7 +244,9 @@ def _end(workspace: Workspace, instance: str, grace: float = 10) -> None:
 
 @contextmanager
 def _alone(workspace: Workspace, name: str) -> Iterator[None]:
-    """One change of a stack at a time. RunError while another is at work."""
+    """One change of a stack at a time. RunError while another is at work, and for what is no stack's name."""
+    if not re.fullmatch(NAME, name):
+        raise RunError(f"{name[:60]!r} is no stack's name", hint="oslet ps --all shows each instance's stack")
     folder = workspace.places.state / "stacks"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / name).open("w") as lock:
