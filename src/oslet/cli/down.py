@@ -10,7 +10,7 @@ from oslet.cli import options
 
 
 @click.command("down")
-@click.argument("stack", required=False)
+@click.argument("stack", required=False, shell_complete=options.stacks)
 @click.option("--volumes", is_flag=True, help="Remove the stack's volumes, too, and all they hold.")
 @click.option("-t", "--time", "grace", type=click.FloatRange(0), default=10, show_default=True, help="Seconds to wait.")
 @options.as_json

@@ -35,6 +35,15 @@ def _instances(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     return [CompletionItem(i.name) for i in instances(Workspace().places.state) if i.name.startswith(incomplete)]
 
 
+def stacks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of stacks that run, and files by the shell."""
+    from oslet.run import instances
+    from oslet.workspace import Workspace
+
+    names = sorted({i.group for i in instances(Workspace().places.state) if i.group})
+    return [CompletionItem(n) for n in names if n.startswith(incomplete)] or [CompletionItem(incomplete, type="file")]
+
+
 file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 target = click.argument("target", shell_complete=targets)
 instance = click.argument("instance", shell_complete=_instances)

@@ -9,7 +9,7 @@ from oslet.cli import options
 
 @click.command("ps")
 @click.option("-a", "--all", "every", is_flag=True, help="Ended ones too.")
-@click.option("--group", metavar="NAME", help="Only those of a stack.")
+@click.option("--group", metavar="NAME", shell_complete=options.stacks, help="Only those of a stack.")
 @click.option("-q", "--quiet", is_flag=True, help="Ids only.")
 @options.as_json
 def command(every: bool, group: str | None, quiet: bool, as_json: bool) -> None:
