@@ -41,13 +41,11 @@ def _pieces(text: str, form: re.Pattern[str] = _NAME) -> Iterator[tuple[str, str
         elif name is None:
             raise TextError(f"a lone {piece!r} in {_short(text)}", f"write {piece * 2} for a literal brace")
         elif not form.fullmatch(name):
-            literal = f"write {{{{{_clip(name)}}}}} for literal braces"
+            literal = f"{{{{{_clip(name)}}}}} for literal braces"
             if form is _NAME:
-                raise TextError(f"{{{_clip(name)}}} is no param's name", literal)
-            such = f"write such as {{{name}.url}} (or host, port, ports.2), or " if _NAME.fullmatch(name) else ""
-            raise TextError(
-                f"{{{_clip(name)}}} is no reference to a member", such + literal.removeprefix("write " * bool(such))
-            )
+                raise TextError(f"{{{_clip(name)}}} is no param's name", f"write {literal}")
+            such = f"such as {{{name}.url}} (or host, port, ports.2), or " if _NAME.fullmatch(name) else ""
+            raise TextError(f"{{{_clip(name)}}} is no reference to a member", f"write {such}{literal}")
         else:
             yield "", name
     if at < len(text):

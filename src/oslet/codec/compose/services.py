@@ -182,7 +182,7 @@ class Service:
         restart, _, times = str(self.get("restart") or "no").partition(":")
         if times or restart == "unless-stopped":
             self.lost(("restart",), f"{restart}{':' + times if times else ', which is as always here'}")
-        restart = "always" if restart == "unless-stopped" else "no" if restart == "False" else restart
+        restart = "always" if restart == "unless-stopped" else restart
         if restart not in ("no", "on-failure", "always"):
             self.faults.add(self.at("restart"), f"{told(restart)} is no restart", "no, on-failure or always")
         elif restart != "no":
