@@ -81,7 +81,7 @@ class _Reading:
         return self.mapping(node, key)
 
     def mapping(self, node: MappingNode, key: Key) -> dict[str, Any]:
-        """A mapping with what it merges (https://yaml.org/type/merge.html): its own keys go before merged ones."""
+        """A mapping with what it merges (``<<``, YAML's merge key): its own keys go before merged ones."""
         import yaml
 
         own: dict[str, Any] = {}
