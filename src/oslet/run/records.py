@@ -18,6 +18,7 @@ from oslet.codec import canonical, decode
 from oslet.errors import IntegrityError, RunError
 from oslet.model.instance import Instance
 from oslet.model.oslet import Health
+from oslet.model.stack import Membership
 from oslet.run.net.plug import Plug
 
 RECORD, EXIT, STDOUT, STDERR, RUNTIME_LOG = "record.json", "exit", "stdout.log", "stderr.log", "runtime.log"
@@ -53,6 +54,7 @@ class Record(Struct, frozen=True):
     workdir: str
     capabilities: tuple[str, ...]
     stop_signal: str
+    ports: tuple[int, ...]
     published: tuple[Published, ...]
     network: str
     cgroups: tuple[str, ...]
@@ -69,6 +71,8 @@ class Record(Struct, frozen=True):
     """The process that records what a watched instance uses; 0 where there is none."""
     plug: Plug | None = None
     """Its place at the switch; None where it has no network or the machine's."""
+    membership: Membership | None = None
+    """Which member of which stack it is, if it is of one."""
 
 
 def folders(state: Path) -> Path:
@@ -177,6 +181,7 @@ def begun(record: Record) -> Instance:
         ports=tuple(p.host for p in record.published),
         created=record.created,
         pid=record.pid,
+        group=record.membership.group if record.membership else "",
     )
 
 

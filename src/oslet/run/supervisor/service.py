@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from oslet.errors import RunError
 from oslet.run import config, placing, records, watching, wire
 from oslet.run.asking import Clone
+from oslet.run.health import answers
 from oslet.run.records import Record
 from oslet.run.supervisor import lives as living
 from oslet.run.supervisor import mounts, slots
@@ -146,6 +147,17 @@ class Service:
         except RunError:
             self.execs.pop(slot.pid, None)
             raise
+
+    def well(self, asked: wire.Probe) -> bool:
+        """Whether an instance answers at its own address."""
+        _, record = records.find(self.state, asked.ref)
+        if not (record.plug and self.lives.get(record.id)):
+            return False
+        port = asked.health.port or next((str(p) for p in record.ports), "")
+        if not port:
+            raise RunError(f"{record.name} has no port to ask for its health", hint="declare one, or health = { exec }")
+        with self.wiring.socket() as connection:
+            return answers(connection, (record.plug.address, int(port)), asked.health)
 
     # Ending
 
