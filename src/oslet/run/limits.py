@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +16,8 @@ from oslet.errors import RunError
 CGROUPS = Path("/sys/fs/cgroup")
 _PERIOD = 100_000
 """Microseconds over which a share of processors is counted, the kernel's own default."""
+_GONE = 2.0
+"""Seconds that a killed process may take to leave its cgroup."""
 
 
 class Limits(Struct, frozen=True):
@@ -101,6 +105,27 @@ def remove(groups: tuple[Path, ...]) -> None:
                     level.rmdir()
 
 
+def named(name: str, *, root: Path = CGROUPS) -> tuple[Path, ...]:
+    """The cgroups that ``make`` made under ``name``, by whichever process."""
+    if (root / "cgroup.controllers").exists():
+        parents = _candidates(root)
+    else:
+        parents = [*root.glob("*/oslet")]
+    return tuple(parent / name for parent in parents if (parent / name).is_dir())
+
+
+def clear(groups: tuple[Path, ...]) -> None:
+    """Kill what is in cgroups, and remove them; a process takes a moment to go."""
+    deadline = time.monotonic() + _GONE
+    for group in groups:
+        while group.is_dir() and time.monotonic() < deadline:
+            remove((group,))
+            for pid in _lines(group / "cgroup.procs"):
+                with suppress(OSError):
+                    os.kill(int(pid), signal.SIGKILL)
+            time.sleep(0.001)
+
+
 def usage(groups: tuple[Path, ...]) -> dict[str, int]:
     """What the cgroups have counted: ``memory`` in bytes, ``pids``; what isn't counted is left out."""
     files = {"memory": ("memory.usage_in_bytes", "memory.current"), "pids": ("pids.current",)}
@@ -126,11 +151,8 @@ def _parent(controller: str, root: Path) -> tuple[int, Path]:
 
 def _delegated(controller: str, root: Path) -> Path:
     """A cgroup v2 with ``controller`` on for its children, that this user may write to."""
-    uid = os.geteuid()
-    own = next((line[3:] for line in _lines(Path("/proc/self/cgroup")) if line.startswith("0::")), "/").strip("/")
-    service = f"user.slice/user-{uid}.slice/user@{uid}.service"
-    candidates = [root / "oslet"] if uid == 0 else [root / service / "oslet", root / own]
-    reason = OSError(13, "systemd delegates no cgroup to you", str(root / own))
+    candidates = _candidates(root)
+    reason = OSError(13, "systemd delegates no cgroup to you", str(candidates[-1]))
     for group in candidates:
         try:
             group.mkdir(exist_ok=True)
@@ -141,6 +163,14 @@ def _delegated(controller: str, root: Path) -> Path:
         except OSError as error:
             reason = OSError(error.errno, error.strerror, str(error.filename))
     raise reason
+
+
+def _candidates(root: Path) -> list[Path]:
+    """Where in a cgroup v2 this user's may stand."""
+    uid = os.geteuid()
+    own = next((line[3:] for line in _lines(Path("/proc/self/cgroup")) if line.startswith("0::")), "/").strip("/")
+    service = f"user.slice/user-{uid}.slice/user@{uid}.service"
+    return [root / "oslet"] if uid == 0 else [root / service / "oslet", root / own]
 
 
 def _lines(path: Path) -> list[str]:

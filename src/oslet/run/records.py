@@ -7,6 +7,7 @@ it lives is asked of the kernel each time, by pid *and* start time, so that no c
 from __future__ import annotations
 
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,7 @@ from oslet.model.oslet import Health
 from oslet.model.stack import Membership
 from oslet.run.net.plug import Plug
 
+_ID = re.compile(r"[0-9a-f]{12}")
 HEALTH = "health"
 """Says whether an instance that declares its health is well, once that is known."""
 RECORD, EXIT, STDOUT, STDERR, RUNTIME_LOG = "record.json", "exit", "stdout.log", "stderr.log", "runtime.log"
@@ -247,8 +249,10 @@ def networks(state: Path) -> tuple[Network, ...]:
 
 
 def find(state: Path, ref: str) -> tuple[Path, Record]:
-    """The instance that ``ref`` means: its name (the latest of it), its id, or a prefix of one id only. RunError
+    """The instance that ``ref`` means: its id, its name (the latest of it), or a prefix of one id only. RunError
     otherwise."""
+    if _ID.fullmatch(ref) and (record := read(folders(state) / ref)):
+        return folders(state) / ref, record  # without a look at a thousand others
     known = records(state)
     exact = [pair for pair in known if ref in (pair[1].name, pair[1].id)]
     matching = exact[-1:] or [pair for pair in known if ref and pair[1].id.startswith(ref)]

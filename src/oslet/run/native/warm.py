@@ -8,6 +8,18 @@ for whatever Python the image has, imports little, and leaves nothing of its own
 from __future__ import annotations
 
 
+def named(name: str) -> str:
+    """Call this process something, by which the supervisor sees that it waits (proc_pid_comm(5)); its name before."""
+    try:
+        with open("/proc/self/comm") as file:
+            before = file.read().strip()
+        with open("/proc/self/comm", "w") as file:
+            file.write(name)
+        return before
+    except OSError:
+        return name
+
+
 def wait() -> tuple[bool, str]:
     import os
     import runpy  # noqa: F401 - run needs it
@@ -24,6 +36,7 @@ def wait() -> tuple[bool, str]:
         except Exception:  # the application will say it better
             pass
     frozen = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
+    name = named("oslet-slot")
     control.send(b"w")
     head = b""
     fds: list[int] = []
@@ -63,6 +76,7 @@ def wait() -> tuple[bool, str]:
     except OSError as error:
         control.send(struct.pack("I", error.errno))
         os._exit(127 if error.errno == 2 else 126)
+    named(name)
     control.close()
     sys.argv = after[1:] if as_module else after
     sys.orig_argv = argv

@@ -34,6 +34,8 @@ from oslet.run.supervisor.service import Service, Stdio
 _IDLE = 30.0
 """Seconds after which a supervisor of nothing ends."""
 _TICK = 1.0
+_REJOIN = 10.0
+"""Seconds in which a client has to come back to what it is attached to, after a supervisor was killed."""
 
 
 class Supervisor:
@@ -53,12 +55,16 @@ class Supervisor:
         (state / "runtime").mkdir(exist_ok=True)
         records.folders(state).mkdir(exist_ok=True, mode=0o700)
         self._ending = False
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        """Rung when there is to be an end."""
+        self._next = 0.0
 
     def run(self) -> None:
         self.service.adopt()
         self._hear(self._door.fileno(), self._admit)
         assert self._keeper
         self._hear(self._keeper.fileno(), self._bury)
+        self._hear(self._bell, lambda: None)
         while not self._ending:
             for descriptor, _ in self._poll.poll(_TICK, 64):
                 if heard := self._heard.get(descriptor):
@@ -79,9 +85,16 @@ class Supervisor:
     def _look(self) -> None:
         """What has to be looked after now and then."""
         now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + _TICK / 2
         if len(self.service.lives) or self._busy or self.service.pools.asked:
             self._last = now
         self._ending = self._ending or now - self._last > _IDLE
+        for life in self.service.lives:
+            if life.alone and now - life.alone > _REJOIN:
+                life.alone = 0.0
+                self._leave(life)
         self.service.pools.trim()
         self.service.wiring.tend()
         if self._keeper is None:
@@ -188,7 +201,7 @@ class Supervisor:
             wire.send(connection, reply, () if terminal is None else (terminal,))
         if terminal is not None:
             os.close(terminal)
-        self.service.lives.discard(life.record.name)
+        self.service.lives.discard(life.record)
         self.service.events.tell("start", life.record)
         return self._attach(connection, life, held=True) if asked.start.attached else connection.close()
 
@@ -229,12 +242,18 @@ class Supervisor:
         def gone() -> None:
             self._unhear(descriptor)
             if held and not life.ended.is_set():
-                stop = wire.Stop(life.record.id, 10.0, remove=True)
-                threading.Thread(target=self.service.stop, args=(stop,), daemon=True).start()
+                self._leave(life)
 
+        if held:
+            life.alone = 0.0
         descriptor = connection.fileno()
         self._hear(descriptor, gone)
         threading.Thread(target=told, daemon=True).start()
+
+    def _leave(self, life: Life) -> None:
+        """Its client is gone, so it ends."""
+        stop = wire.Stop(life.record.id, 10.0, remove=True)
+        threading.Thread(target=self.service.stop, args=(stop,), daemon=True).start()
 
     def _park(self, request: wire.Park) -> None:
         service = self.service
@@ -252,6 +271,7 @@ class Supervisor:
         for life in self.service.lives:
             self.service.stop(wire.Stop(life.record.id, 0, remove=life.record.remove))
         self._ending = True
+        os.eventfd_write(self._bell, 1)
 
 
 @contextmanager

@@ -42,6 +42,8 @@ class Life:
         """Held while it is being made: an end that comes meanwhile waits."""
         self.since = time.monotonic()
         self.failures = 0
+        self.alone = 0.0
+        """Since when nobody is attached to one that is to end with its client; 0 where that isn't so."""
 
     @property
     def groups(self) -> tuple[Path, ...]:
@@ -66,7 +68,10 @@ class Lives:
         self._by_id: dict[str, Life] = {}
         self._by_pid: dict[int, Life] = {}
         self._named: dict[str, str] = {}
-        self._ended: dict[str, list[Path]] = {}
+        self._lowest: dict[str, int] = {}
+        """The number from which on to look for one that is free, by made-up name."""
+        self._by_token: dict[str, Life] = {}
+        self._ended: dict[str, list[tuple[float, Path]]] = {}
 
     def __iter__(self) -> Iterator[Life]:
         with self.lock:
@@ -90,22 +95,31 @@ class Lives:
             if given and wanted in self._named:
                 hint = f"oslet stop {wanted}, or give another --name"
                 raise RunError(f"an instance {wanted!r} runs already", hint=hint)
-            number, name = 1, wanted
+            number, name = self._lowest.get(wanted, 2), wanted
             while name in self._named:
-                number += 1
                 name = f"{wanted}-{number}"
+                number += 1
+            if name != wanted:
+                self._lowest[wanted] = number
             self._named[name] = id
             return name
 
+    def _free(self, name: str) -> None:
+        self._named.pop(name, None)
+        base, _, number = name.rpartition("-")
+        if number.isdecimal() and base in self._lowest:
+            self._lowest[base] = max(2, min(self._lowest[base], int(number)))
+
     def unname(self, name: str) -> None:
         with self.lock:
-            self._named.pop(name, None)
+            self._free(name)
 
     def add(self, life: Life) -> None:
         with self.lock:
             self._by_id[life.record.id] = life
             self._by_pid[life.record.pid] = life
             self._named[life.record.name] = life.record.id
+            self._by_token[life.record.token] = life
 
     def again(self, life: Life, record: Record, slot: Slot) -> None:
         """The life goes on in another sandbox."""
@@ -118,6 +132,10 @@ class Lives:
     def of(self, pid: int) -> Life | None:
         return self._by_pid.get(pid)
 
+    def begun_by(self, token: str) -> Life | None:
+        """What a request made, which is told by its token."""
+        return self._by_token.get(token)
+
     def get(self, id: str) -> Life | None:  # noqa: A002
         return self._by_id.get(id)
 
@@ -127,20 +145,25 @@ class Lives:
             self._by_id.pop(life.record.id, None)
             self._by_pid.pop(life.record.pid, None)
             if self._named.get(life.record.name) == life.record.id:
-                del self._named[life.record.name]
+                self._free(life.record.name)
+            self._by_token.pop(life.record.token, None)
         life.ended.set()
 
-    def left(self, name: str, folder: Path) -> None:
-        """An instance of that name has ended, and left its folder."""
+    def left(self, record: Record, folder: Path) -> None:
+        """An instance has ended, and left its folder."""
         with self.lock:
-            self._ended.setdefault(name, []).append(folder)
+            self._ended.setdefault(record.name, []).append((record.created, folder))
 
-    def discard(self, name: str) -> None:
-        """Remove what ended instances of that name left but their volumes."""
+    def discard(self, record: Record) -> None:
+        """Remove what instances of its name left that were there before it, but their volumes. It may have ended
+        itself by now."""
         with self.lock:
-            folders = self._ended.pop(name, ())
-        for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
+            ended = self._ended.pop(record.name, [])
+            if later := [each for each in ended if each[0] >= record.created]:
+                self._ended[record.name] = later
+        for created, folder in ended:
+            if created < record.created:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def clear(life: Life, runtime: Path, drop: Callable[[str], None]) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 
 from oslet.errors import RunError
 from oslet.model.oslet import Exec
-from oslet.run import config, placing, records, watching, wire
+from oslet.run import config, limits, placing, records, watching, wire
 from oslet.run.asking import Clone
 from oslet.run.health import answers, healthy
 from oslet.run.records import Record
@@ -61,7 +62,7 @@ class Service:
 
     def repeated(self, start: wire.Start) -> Life | None:
         """The instance that an earlier supervisor made of the same request, before its client had the answer."""
-        return next((life for life in self.lives if life.record.token == start.token), None)
+        return self.lives.begun_by(start.token)
 
     def start(self, asked: Asked, stdio: Stdio) -> tuple[Life, int | None]:
         """An instance, running; the other end of its terminal, if it is attached and has no ``stdio``."""
@@ -212,7 +213,7 @@ class Service:
         if life.record.remove and not life.record.attached:
             shutil.rmtree(life.folder, ignore_errors=True)
         else:
-            self.lives.left(life.record.name, life.folder)
+            self.lives.left(life.record, life.folder)
         self.lives.close(life)
 
     def _restart(self, life: Life, pause: float) -> None:
@@ -227,7 +228,6 @@ class Service:
             self._furnish(asked, slot, life.record.name)
             for captured, stream in zip(slot.captured, (records.STDOUT, records.STDERR)):
                 captured.into(life.folder / stream)
-            (records.folders(self.state) / slot.id).rmdir()
             record = replace(
                 record_of(asked, slot, life.record.name),
                 id=life.record.id,
@@ -236,6 +236,7 @@ class Service:
             )
             self.wiring.open(record)
             records.write(life.folder, record)
+            (records.folders(self.state) / slot.id).rmdir()  # only now: until then it tells whose the cgroups are
             self.lives.again(life, record, slot)
             self._take(asked, slot, record, None)
         except (RunError, OSError):
@@ -266,13 +267,17 @@ class Service:
         for folder, record in records.records(self.state):
             over = record.boot != records.boot() or (folder / records.EXIT).exists()
             if over or not (record.restarting or records.there(record)):
-                self.lives.left(record.name, folder)
+                self.lives.left(record, folder)
+                continue
+            if not record.restarting and not slots.became(record.pid):
+                (folder / records.RECORD).unlink()  # its client had no answer, and asks again
                 continue
             life = Life(folder, record, _asked(kept.pop(f"{record.id}/asked", None)))
             for short, stream in (("out", records.STDOUT), ("err", records.STDERR)):
                 if (pipe := kept.pop(f"{record.slot}/{short}", None)) is not None:
                     life.captured.append(Captured(pipe, folder / stream))
                     self._captures(life.captured[-1])
+            life.alone = time.monotonic() if record.attached else 0.0
             self.lives.add(life)
             if record.restarting:
                 self.end(life, life.code)
@@ -294,7 +299,9 @@ class Service:
             if folder.name not in living_slots and not folder.name.startswith("."):
                 shutil.rmtree(folder, ignore_errors=True)
         for folder in records.folders(self.state).iterdir():
-            if records.read(folder) is None and folder.name not in living_slots:
+            if records.read(folder) is None:  # a slot's, by the name of which its cgroups are found
+                if folder.name not in living_slots:
+                    limits.clear(limits.named(folder.name, root=Path(config.PLACE, "cgroup")))
                 shutil.rmtree(folder, ignore_errors=True)
 
 

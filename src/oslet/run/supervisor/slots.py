@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -32,6 +33,8 @@ _MOST = 4 << 20
 _PATIENCE = 60.0
 """Seconds that the runtime, or the kernel's execve, may take on a machine with much else to do."""
 _NULL = "/dev/null"
+_WAITS = "oslet-slot"
+"""The name of a process that waits in a slot, proc_pid_comm(5); an ended one has it still."""
 
 
 class Launch(NamedTuple):
@@ -174,13 +177,30 @@ def fill(
         ours.close()
         if root >= 0:
             os.close(root)
-        limits.remove(groups)
+        limits.clear(groups)  # a stub may be in them already
         shutil.rmtree(runtime / number, ignore_errors=True)
         raise
     finally:
         theirs.close()
         mounts.detach(place)
         place.rmdir()
+
+
+def became(pid: int) -> bool:
+    """Whether a slot's process is an application, or was one until it ended; waits for one that is being told."""
+    deadline = time.monotonic() + _PATIENCE
+    while _comm(pid) == _WAITS and time.monotonic() < deadline:
+        if records.began(pid) is None:
+            return False
+        time.sleep(0.001)
+    return True
+
+
+def _comm(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def enter(into: str, process: dict[str, Any], runtime: Path, crun: Path, groups: Sequence[Path]) -> Slot:
