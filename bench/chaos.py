@@ -91,7 +91,7 @@ class Chaos:
         }  # fmt: skip
         (what,) = self.random.choices([*doable], [*doable.values()])
         self.done[what.__name__] += 1
-        self.disturbed = self.random.random() < 0.25
+        self.disturbed = self.random.random() < 0.1
         try:
             with self.disturbing() if self.disturbed else suppress():
                 what()
@@ -155,7 +155,7 @@ class Chaos:
 
     def leave(self) -> None:
         """An attached client goes away: so does its instance."""
-        with self._asked(attached=True) as connection:
+        with suppress(ConnectionError), self._asked(attached=True) as connection:
             if self.random.random() < 0.7:
                 with suppress(ConnectionError):
                     client.answer(connection)
@@ -167,7 +167,7 @@ class Chaos:
                 connection.sendall(b"\xff\0\0\0{"[: self.random.randrange(1, 6)])
             return
         before = {instance.id for instance in instances(self.places.state)}
-        with self._asked():
+        with suppress(ConnectionError), self._asked():
             pass
         deadline = time.monotonic() + 1.5
         while time.monotonic() < deadline:

@@ -50,8 +50,17 @@ class Truth:
             return f"{slots} slots wait, {wanted} are said to"
         groups = {path.name for path in self._cgroups() if path not in self._groups}
         if extra := groups - {record.slot for record in living.values()} - self._waiting(waiting):
-            return f"cgroups of nothing: {' '.join(extra)}"
+            about = [f"{name} ({self._about(name)})" for name in extra]
+            return f"cgroups of nothing: {', '.join(about)}; {wanted} slots wait"
         return ""
+
+    def _about(self, name: str) -> str:
+        folder, group = self._state / "instances" / name, CGROUPS / "memory/oslet" / name
+        with suppress(OSError):
+            pids = (group / "cgroup.procs").read_text().split()
+            of = [path.parent.name for path in folder.parent.glob("*/record.json") if name in path.read_text()]
+            return f"processes {pids}, folder {folder.exists()}, {[*map(_name, map(int, pids))]}, in records {of}"
+        return "gone"
 
     def _waiting(self, waiting: wire.Waiting) -> set[str]:
         """The slots' ids: folders without a record."""

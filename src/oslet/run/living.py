@@ -95,10 +95,14 @@ def stop(state: Path, ref: str, grace: float = GRACE) -> int:
 
 def remove(state: Path, ref: str, *, force: bool = False) -> None:
     """Remove what is left of an instance but its volumes. RunError if it runs and ``force`` doesn't stop it."""
-    _, record = records.find(state, ref)
+    folder, record = records.find(state, ref)
     if records.alive(record) and not force:
         raise RunError(f"{record.name} runs", hint=f"oslet stop {record.name} first, or rm --force")
-    client.ask(state, wire.Stop(record.id, 0, remove=True))
+    try:
+        client.ask(state, wire.Stop(record.id, 0, remove=True))
+    except RunError:
+        if records.read(folder):  # a supervisor that was killed had removed it before it could say so
+            raise
 
 
 def stats(state: Path, ref: str) -> Stats:

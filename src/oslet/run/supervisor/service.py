@@ -269,7 +269,7 @@ class Service:
             if over or not (record.restarting or records.there(record)):
                 self.lives.left(record, folder)
                 continue
-            if not record.restarting and not slots.became(record.pid):
+            if not (record.restarting or record.restarts or slots.became(record.pid)):
                 (folder / records.RECORD).unlink()  # its client had no answer, and asks again
                 continue
             life = Life(folder, record, _asked(kept.pop(f"{record.id}/asked", None)))
