@@ -1,4 +1,4 @@
-"""Many instances: how many a second, how many at once, and what they cost then. And how a row of the bars is written."""
+"""Many instances: how many a second, how many at once, and what they cost then. And how a bar's row is written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.measure import say
-from oslet.run import Wish, client, records, wire
+from oslet.run import Wish, client, wire
 from oslet.workspace.running import Running
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def throughput(world: World) -> list[Row]:
-    """Starts a second of a program that ends at once, by four clients: cold, from a pool, and how quickly it refills."""
+    """Starts a second of a program that ends at once, by four clients: cold, from a pool; how quickly that refills."""
     cold = _rate(world, 200, lambda: Wish(limits=world.odd(), remove=True))
     count = 300
     began = time.perf_counter()
@@ -161,7 +161,7 @@ def _many(world: World, network: str, count: int) -> list[Row]:
     own = own * count // len(lives[:: max(1, count // 50)])
     each = (cost - own) / count / 1024
     hundreds = [statistics.median(taken[i : i + 100]) for i in range(0, count, 100)]
-    growth = hundreds[-1] / hundreds[0]
+    growth, by_hundreds = hundreds[-1] / hundreds[0], " ".join(show(t) for t in hundreds)
     warm = [_one_more(world, network) for _ in range(20)]
     began = time.perf_counter()
     client.end(world.state, force=True)
@@ -171,7 +171,14 @@ def _many(world: World, network: str, count: int) -> list[Row]:
     said = f"{count} idle, {network}"
     return [
         Row(f"{said}: memory each beyond its process", f"{each:.0f} kB", ram, "", "≤ 512 kB", each <= 512),
-        Row(f"{said}: cold starts by hundreds", " ".join(show(t) for t in hundreds), "", f"{growth:.1f} ×", "≤ 2 ×", growth <= 2),
+        Row(
+            f"{said}: cold starts by hundreds",
+            " ".join(show(t) for t in hundreds),
+            "",
+            f"{growth:.1f} ×",
+            "≤ 2 ×",
+            growth <= 2,
+        ),
         Row(f"{said}: one more, parked", show(statistics.median(warm))),
         Row(f"{said}: all ended", show(gone)),
     ]
@@ -217,9 +224,14 @@ def sharing(world: World) -> list[Row]:
         where.mkdir(exist_ok=True)
         (where / "own").write_text(f"{number}\n")
         name = f"same{number}"
-        (where / f"{name}.toml").write_text(
-            f'name = "{name}"\npackages = ["python3"]\ncommand = ["python3"]\nnetwork = "none"\n[files]\n"/own" = "./own"\n'
-        )
+        head = f'name = "{name}"
+packages = ["python3"]
+command = ["python3"]
+network = "none"
+'
+        (where / f"{name}.toml").write_text(head + '[files]
+"/own" = "./own"
+')
         world.build(where / f"{name}.toml")
         lives.append(world.start(name, Wish(command=command)))
         say(f"image {number + 1} of 10")
@@ -251,7 +263,10 @@ def http(port: int, path: str) -> bool:
 def selects(running: Running, port: int) -> bool:
     """Whether the server answers a SELECT; by psql within, over its socket, as the service user."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        script = "for b in /usr/lib/postgresql/*/bin; do :; done; exec $b/psql -h /tmp -p $0 -U postgres -tAc 'SELECT 1'"
+        script = (
+            "for b in /usr/lib/postgresql/*/bin; do :; done; "
+        script += "exec $b/psql -h /tmp -p $0 -U postgres -tAc 'SELECT 1'"
+        )
         null = os.open("/dev/null", os.O_RDWR)
         from oslet.run import execute
         from oslet.run.monitor import Stdio

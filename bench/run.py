@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from bench import breadth, build, sizes, start, words
+from bench import breadth, build, chaos, instances, sizes, start, words
 from bench.measure import ROOT, Figure, Skip, machine, say, table, version
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ SUBJECTS: dict[str, Callable[[Path], list[Figure]]] = {
     "start": start.starts,
     "memory": build.memory,
 }
-SECTIONS: dict[str, Callable[[Path], str]] = {"sizes": sizes.section}
+SECTIONS: dict[str, Callable[[Path], str]] = {"sizes": sizes.section, "instances": instances.section}
 """Subjects that are a section of their own in bench/results.md, below a heading of that name."""
 RESULTS = ROOT / "bench" / "results.md"
 TOOLS = (
@@ -77,11 +77,14 @@ def now() -> str:
 def main(names: list[str]) -> int:
     if names[:1] == ["breadth"]:  # many minutes, and a table of its own
         return breadth.main(names[1:])
+    if names[:1] == ["chaos"]:
+        return chaos.main(names[1:])
     every = {**SUBJECTS, **SECTIONS}
     if names == ["--list"]:
         for name, subject in every.items():
             print(f"{name:10} {(subject.__doc__ or '').strip().splitlines()[0]}")
         print("breadth    80 further packages and wheels, whole and trimmed, each doing one thing (many minutes; -h)")
+        print("chaos      random operations on instances, all killed at random, held to what the kernel says (-h)")
         return 0
     if unknown := [n for n in names if n not in every]:
         say(f"no subject {unknown[0]}; there are: {', '.join(every)}")

@@ -59,7 +59,10 @@ class Truth:
         with suppress(OSError):
             pids = (group / "cgroup.procs").read_text().split()
             of = [path.parent.name for path in folder.parent.glob("*/record.json") if name in path.read_text()]
-            return f"processes {pids}, folder {folder.exists()}, {[*map(_name, map(int, pids))]}, in records {of}"
+            states = [(_parent(int(pid)), records.began(int(pid))) for pid in pids]
+            return (
+                f"processes {pids} {states}, folder {folder.exists()}, {[*map(_name, map(int, pids))]}, in records {of}"
+            )
         return "gone"
 
     def _waiting(self, waiting: wire.Waiting) -> set[str]:

@@ -18,6 +18,9 @@ from oslet.run.ids import Mapping, has_gid
 
 PLACE = "/sys/fs/cgroup"
 """Where the monitor's mount namespace has the instance's file system; see ``enter.sh``."""
+RUNTIME = f"{PLACE}/runtime"
+"""What the OCI runtime writes down, in the same memory: it is worth nothing without its sandboxes, and on a busy disk a
+dozen files an instance take longer than its start."""
 
 MASKED = (
     "/proc/acpi",

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from oslet.codec import decode
 from oslet.errors import OsletError, RunError
-from oslet.run import records, wire
+from oslet.run import config, records, wire
 from oslet.run.keeping import SETTINGS, Settings
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.deciding import Asked
@@ -52,7 +52,7 @@ class Supervisor:
         self._attached: dict[int, tuple[socket.socket, Life]] = {}
         self._last = time.monotonic()
         self.service = Service(state, given, self._keeper, self._capture)
-        (state / "runtime").mkdir(exist_ok=True)
+        Path(config.RUNTIME).mkdir(exist_ok=True)
         records.folders(state).mkdir(exist_ok=True, mode=0o700)
         self._ending = False
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -268,6 +268,8 @@ class Supervisor:
     def _quit(self, request: wire.Quit) -> None:
         if len(self.service.lives) and not request.force:
             raise RunError("instances run", hint="oslet ps lists them")
+        for life in self.service.lives:  # all at once, since the kernel takes its time for each
+            self.service.doom(life)
         for life in self.service.lives:
             self.service.stop(wire.Stop(life.record.id, 0, remove=life.record.remove))
         self._ending = True

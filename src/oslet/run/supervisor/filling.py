@@ -33,7 +33,7 @@ class Filling:
     """Makes slots, and ends those that are to become nothing."""
 
     def __init__(self, state: Path, given: Given, keeper: Keeper, wiring: Wiring) -> None:
-        self.runtime = state / "runtime"
+        self.runtime = Path(config.RUNTIME)
         self._state = state
         self._given = given
         self._keeper = keeper

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import shutil
 import signal
 import threading
@@ -44,7 +45,7 @@ class Service:
 
     def __init__(self, state: Path, given: Given, keeper: Keeper, captures: Callable[[Captured], None]) -> None:
         self.state = state
-        self.runtime = state / "runtime"
+        self.runtime = Path(config.RUNTIME)
         self.given = given
         self.keeper = keeper
         self.lives = Lives(state)
@@ -56,7 +57,14 @@ class Service:
         self.execs: dict[int, threading.Event] = {}
         self.codes: dict[int, int] = {}
         self._captures = captures
+        self._swept: queue.SimpleQueue[Path] = queue.SimpleQueue()
+        """Folders to remove when there is time: on a busy disk that takes longer than a start."""
+        threading.Thread(target=self._sweep_up, daemon=True).start()
         self.probing = Probing(self.lives, self.events, self._lives_well)
+
+    def _sweep_up(self) -> None:
+        while True:
+            shutil.rmtree(self._swept.get(), ignore_errors=True)
 
     # Starting
 
@@ -211,7 +219,7 @@ class Service:
         self.keeper.drop(f"{life.record.id}/asked")
         self.events.tell("exit", life.record, code=life.code)
         if life.record.remove and not life.record.attached:
-            shutil.rmtree(life.folder, ignore_errors=True)
+            self._swept.put(life.folder)
         else:
             self.lives.left(life.record, life.folder)
         self.lives.close(life)
@@ -225,32 +233,37 @@ class Service:
             asked = self.decisions.decide(life.asked)
             layout = self.decisions.layout(asked, life.record.name)
             slot = self.pools.take(layout) or self.filling.fill(asked.facts, layout, life.record.name)
-            self._furnish(asked, slot, life.record.name)
-            for captured, stream in zip(slot.captured, (records.STDOUT, records.STDERR)):
-                captured.into(life.folder / stream)
-            record = replace(
-                record_of(asked, slot, life.record.name),
-                id=life.record.id,
-                created=life.record.created,
-                restarts=life.record.restarts + 1,
-            )
-            self.wiring.open(record)
-            records.write(life.folder, record)
-            (records.folders(self.state) / slot.id).rmdir()  # only now: until then it tells whose the cgroups are
-            self.lives.again(life, record, slot)
-            self._take(asked, slot, record, None)
+            with life.beginning:
+                if life.stopping:
+                    raise RunError("it is to end")
+                self._again(life, asked, slot)
         except (RunError, OSError):
             if slot:
                 self.filling.spill(slot)
-            self.end(life, 126)
+            self.end(life, life.code if life.stopping else 126)
+
+    def _again(self, life: Life, asked: Asked, slot: Slot) -> None:
+        """Let a life go on in another slot."""
+        self._furnish(asked, slot, life.record.name)
+        for captured, stream in zip(slot.captured, (records.STDOUT, records.STDERR)):
+            captured.into(life.folder / stream)
+        record = replace(
+            record_of(asked, slot, life.record.name),
+            id=life.record.id,
+            created=life.record.created,
+            restarts=life.record.restarts + 1,
+        )
+        self.wiring.open(record)
+        records.write(life.folder, record)
+        (records.folders(self.state) / slot.id).rmdir()  # only now: until then it tells whose the cgroups are
+        self.lives.again(life, record, slot)
+        self._take(asked, slot, record, None)
 
     def stop(self, asked: wire.Stop) -> int:
         """End an instance, if it hasn't; its exit code."""
         folder, record = records.find(self.state, asked.ref)
         if life := self.lives.get(record.id):
-            life.stopping = True
-            life.halted.set()
-            living.kill(life.record, _number(record.stop_signal) if asked.grace > 0 else signal.SIGKILL)
+            self.doom(life, _number(record.stop_signal) if asked.grace > 0 else signal.SIGKILL)
             if not life.ended.wait(asked.grace):
                 living.kill(life.record, signal.SIGKILL)
                 life.ended.wait(_TAKEN_DOWN)
@@ -258,6 +271,13 @@ class Service:
         if asked.remove or record.remove:
             shutil.rmtree(folder, ignore_errors=True)
         return 137 if code is None else code
+
+    def doom(self, life: Life, number: int = signal.SIGKILL) -> None:
+        """Let a life end by a signal, and not begin again."""
+        life.stopping = True
+        life.halted.set()
+        with life.beginning:  # one that is just being begun again is ended once it has
+            living.kill(life.record, number)
 
     # Going on
 
@@ -267,7 +287,10 @@ class Service:
         for folder, record in records.records(self.state):
             over = record.boot != records.boot() or (folder / records.EXIT).exists()
             if over or not (record.restarting or records.there(record)):
-                self.lives.left(record, folder)
+                if record.remove and not record.attached:
+                    self._swept.put(folder)
+                else:
+                    self.lives.left(record, folder)
                 continue
             if not (record.restarting or record.restarts or slots.became(record.pid)):
                 (folder / records.RECORD).unlink()  # its client had no answer, and asks again
@@ -279,20 +302,21 @@ class Service:
                     self._captures(life.captured[-1])
             life.alone = time.monotonic() if record.attached else 0.0
             self.lives.add(life)
-            if record.restarting:
-                self.end(life, life.code)
         for name, fd in kept.items():
             if not name.startswith("network/"):
                 self.keeper.drop(name)
                 os.close(fd)
         self.wiring.adopt([life.record for life in self.lives if not life.record.restarting])
         self.sweep()
+        for life in self.lives:
+            if life.record.restarting:  # only now: its next sandbox isn't to be swept away
+                self.end(life, life.code)
 
     def sweep(self) -> None:
         """Remove what belongs to nothing that runs: half-made places, sandboxes' state, cgroups, folders."""
         living_slots = {life.record.slot for life in self.lives}
         for entry in Path(config.PLACE).iterdir():
-            if entry.name != "cgroup":
+            if entry.name not in ("cgroup", self.runtime.name):
                 mounts.detach(entry)
                 shutil.rmtree(entry, ignore_errors=True)
         for folder in self.runtime.iterdir():

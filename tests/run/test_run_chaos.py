@@ -1,0 +1,91 @@
+"""Chaos: random starts, stops and kills, of the supervisor too; everything said is so, and nothing is left."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench.chaos import apart, within
+from bench.measure import ROOT
+
+from oslet.model.instance import Arguments
+from oslet.model.tree import Entry
+from oslet.run import Limits, Tools, Wish, keeping, park
+from oslet.run.records import Record
+from oslet.run.supervisor.lives import Lives
+
+from .conftest import Toy
+from .test_run_supervisor import kill_supervisor, supervisor, until
+
+
+@pytest.mark.slow
+def test_chaos(laid: tuple[Path, tuple[Entry, ...]], tools: Tools, tmp_path: Path) -> None:
+    seed = random.randrange(1 << 32)
+    words = within(tmp_path / "play", laid[0], tools, 150, seed)
+    done = subprocess.run([*apart(), *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, f"with --seed {seed}:\n{done.stdout}{done.stderr[-2000:]}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's cgroups are systemd's to give")
+def test_cgroups_of_slots_go_with_their_supervisor(toy: Toy) -> None:
+    def groups() -> set[str]:
+        waiting = {path.name for path in (toy.places.state / "instances").glob("*")}
+        return {path.name for path in Path("/sys/fs/cgroup").glob("*/oslet/*")} & (waiting | known)
+
+    known: set[str] = set()
+    park(toy.sealed("/bin/sh"), Arguments({}), Wish(limits=Limits(pids=9)), lambda: toy.tools, toy.places, 2)
+    known |= groups()
+    assert len(known) == 2
+    kill_supervisor(toy)
+    supervisor(toy)
+    until(lambda: not groups())
+
+
+def test_what_was_before_is_discarded_and_not_what_came_after(tmp_path: Path) -> None:
+    lives = Lives(tmp_path)
+    for name in ("older", "own", "newer"):
+        (tmp_path / name).mkdir()
+        lives.left(record(name, created={"older": 1.0, "own": 2.0, "newer": 3.0}[name]), tmp_path / name)
+    lives.discard(record("own", created=2.0))
+    assert {path.name for path in tmp_path.iterdir()} == {"own", "newer"}
+
+
+def test_made_up_names_take_the_lowest_number(tmp_path: Path) -> None:
+    lives = Lives(tmp_path)
+    assert [lives.name("a", False, str(n)) for n in range(4)] == ["a", "a-2", "a-3", "a-4"]
+    lives.unname("a-3")
+    assert [lives.name("a", False, str(n)) for n in range(2)] == ["a-3", "a-5"]
+    lives.unname("a")
+    assert lives.name("a", False, "") == "a"
+
+
+def test_settings_may_be_written_by_many_threads(tmp_path: Path) -> None:
+    failed: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            for _ in range(50):
+                keeping.write(tmp_path, Tools(Path("/crun"), None))
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed and [path.name for path in tmp_path.iterdir()] == [keeping.SETTINGS]
+
+
+def record(name: str, **more: Any) -> Record:
+    fields: dict[str, Any] = {
+        "id": name, "name": "a", "image": "", "image_name": "", "created": 0.0, "boot": "", "pid": 0, "pid_began": 0,
+        "slot": "", "uid": 0, "gid": 0, "env": (), "workdir": "/", "capabilities": (), "stop_signal": "", "ports": (),
+        "published": (), "network": "none", "cgroups": (), **more,
+    }  # fmt: skip
+    return Record(**fields)
