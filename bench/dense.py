@@ -173,7 +173,7 @@ def _many(world: World, network: str, count: int) -> list[Row]:
         Row(f"{said}: memory each beyond its process", f"{each:.0f} kB", ram, "", "≤ 512 kB", each <= 512),
         Row(
             f"{said}: cold starts by hundreds",
-            " ".join(show(t) for t in hundreds),
+            by_hundreds,
             "",
             f"{growth:.1f} ×",
             "≤ 2 ×",
@@ -224,14 +224,8 @@ def sharing(world: World) -> list[Row]:
         where.mkdir(exist_ok=True)
         (where / "own").write_text(f"{number}\n")
         name = f"same{number}"
-        head = f'name = "{name}"
-packages = ["python3"]
-command = ["python3"]
-network = "none"
-'
-        (where / f"{name}.toml").write_text(head + '[files]
-"/own" = "./own"
-')
+        head = f'name = "{name}"\npackages = ["python3"]\ncommand = ["python3"]\nnetwork = "none"\n'
+        (where / f"{name}.toml").write_text(head + '[files]\n"/own" = "./own"\n')
         world.build(where / f"{name}.toml")
         lives.append(world.start(name, Wish(command=command)))
         say(f"image {number + 1} of 10")
@@ -263,10 +257,8 @@ def http(port: int, path: str) -> bool:
 def selects(running: Running, port: int) -> bool:
     """Whether the server answers a SELECT; by psql within, over its socket, as the service user."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        script = (
-            "for b in /usr/lib/postgresql/*/bin; do :; done; "
+        script = "for b in /usr/lib/postgresql/*/bin; do :; done; "
         script += "exec $b/psql -h /tmp -p $0 -U postgres -tAc 'SELECT 1'"
-        )
         null = os.open("/dev/null", os.O_RDWR)
         from oslet.run import execute
         from oslet.run.monitor import Stdio

@@ -1,4 +1,4 @@
-"""What the first request would find undone, done while a warm slot waits: the server's parts loaded, the app asked once."""
+"""What the first request would find undone, done while a warm slot waits: the server is loaded, the app asked once."""
 
 import asyncio
 import socket
