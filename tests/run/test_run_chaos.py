@@ -26,7 +26,7 @@ from .test_run_supervisor import kill_supervisor, supervisor, until
 @pytest.mark.slow
 def test_chaos(laid: tuple[Path, tuple[Entry, ...]], tools: Tools, tmp_path: Path) -> None:
     seed = random.randrange(1 << 32)
-    words = within(tmp_path / "play", laid[0], tools, 150, seed)
+    words = within(tmp_path / "play", laid[0], tools, 100, seed)
     done = subprocess.run([*apart(), *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, f"with --seed {seed}:\n{done.stdout}{done.stderr[-2000:]}"
 
@@ -39,8 +39,8 @@ def test_cgroups_of_slots_go_with_their_supervisor(toy: Toy) -> None:
 
     known: set[str] = set()
     park(toy.sealed("/bin/sh"), Arguments({}), Wish(limits=Limits(pids=9)), lambda: toy.tools, toy.places, 2)
+    until(lambda: len(groups()) == 2)  # one more may have been made meanwhile, which nobody wants
     known |= groups()
-    assert len(known) == 2
     kill_supervisor(toy)
     supervisor(toy)
     until(lambda: not groups())
