@@ -20,11 +20,18 @@ BY_NUMBER = "syscall"
 _DEEP = 12
 """How many callers up a number is followed, and how many calls down one that may not return."""
 _IDS = frozenset("setuid setgid setreuid setregid setresuid setresgid setgroups".split())
-"""The calls that glibc makes in every thread, by a number and three ids in memory (nptl, ``struct xid_command``)."""
+"""The calls that C libraries make in every thread, by a number and three ids that lie in memory."""
 _ID_FIELDS = {
-    "x86_64": {"eax, dword ptr [{}]", "rdi, qword ptr [{} + 8]", "rsi, qword ptr [{} + 0x10]", "rdx, qword ptr [{} + 0x18]"},
-    "aarch64": {"x8, [{}]", "x0, x1, [{}, #8]", "x2, [{}, #0x18]"},
-}  # fmt: skip
+    "x86_64": (
+        {"eax, dword ptr [{}]", "rdi, qword ptr [{} + 8]", "rsi, qword ptr [{} + 0x10]", "rdx, qword ptr [{} + 0x18]"},
+        {"rax, dword ptr [{} + 0xc]", "rdi, dword ptr [{}]", "rsi, dword ptr [{} + 4]", "rdx, dword ptr [{} + 8]"},
+    ),
+    "aarch64": (
+        {"x8, [{}]", "x0, x1, [{}, #8]", "x2, [{}, #0x18]"},
+        {"x8, [{}, #0xc]", "x0, [{}]", "x1, x2, [{}, #4]"},
+    ),
+}
+"""How they are taken from there: glibc's ``struct xid_command`` (nptl), musl's ``struct ctx`` (setxid.c)."""
 _SEARCHES = 12
 """How often a file is searched for who comes to an address, before all of it is read."""
 _PATIENCE = 3000
@@ -69,7 +76,7 @@ class Graph:
                 self._read(start)
 
     def _all(self) -> list[int]:
-        return [start for start in self.code.starts if self.tables.runs(start)]
+        return [start for start in self.code.starts if self.code.runs(start)]
 
     def _read(self, start: int) -> list[Insn]:
         """A function's instructions; where they lead to is noted when they are first read."""
@@ -183,7 +190,7 @@ class Graph:
         """The functions that one leads to: called, jumped to, or named."""
         if start not in self._edges:
             cells = (self._cell(insn.target) for insn in self._read(start) if insn.target and insn.kind)
-            self._edges[start] = {self.code.function(c) for c in cells if c is not None and self.tables.runs(c)}
+            self._edges[start] = {self.code.function(c) for c in cells if c is not None and self.code.runs(c)}
         return self._edges[start]
 
     def _cell(self, address: int) -> int | None:
@@ -196,7 +203,7 @@ class Graph:
 
     def reach(self, roots: Iterable[int]) -> set[int]:
         """The functions that ``roots``, addresses, lead to, they among them."""
-        found = {self.code.function(r) for r in roots if self.tables.runs(r)}
+        found = {self.code.function(r) for r in roots if self.code.runs(r)}
         todo = list(found)
         while todo:
             new = self._leads(todo.pop()) - found
@@ -223,7 +230,7 @@ class Graph:
         if address in above:
             return False, False
         start = self.code.function(address)
-        if not self.tables.runs(address) or len(above) > _DEEP or self._patience < 0:
+        if not self.code.runs(address) or len(above) > _DEEP or self._patience < 0:
             return True, False
         insns = self._read(start)
         at = {insn.address: index for index, insn in enumerate(insns)}
@@ -273,7 +280,8 @@ def _of_ids(insns: list[Insn], index: int) -> bool:
     read = {i.operands for i in insns[max(0, index - 8) : index] if i.mnemonic.startswith(("mov", "ld"))}
     machine = "x86_64" if insns[index].mnemonic == "syscall" else "aarch64"
     registers = {m for operands in read for m in re.findall(r"\[(\w+)", operands)}
-    return any({field.format(r) for field in _ID_FIELDS[machine]} <= read for r in registers)
+    shapes = [{field.format(r) for field in fields} for fields in _ID_FIELDS[machine] for r in registers]
+    return any(shape <= read for shape in shapes)
 
 
 def _stub(insns: list[Insn], index: int) -> tuple[int, ...]:

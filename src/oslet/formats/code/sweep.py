@@ -44,19 +44,27 @@ class Code:
             self._reader = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM)
         self._reader.skipdata = True  # what is no instruction is passed over, one byte or word at a time
         self._running = [s for s in tables.segments if s.runs]
+        if self.machine == "aarch64" and tables.ends:  # linkers put constants behind the code, in the same segment
+            self._running = [s._replace(data=s.data[: max(0, tables.ends - s.address)]) for s in self._running]
         bounds = {a for s in self._running for a in (s.address, s.address + len(s.data))}
-        pointed = {a for a in (*tables.pointers.values(), *tables.begins) if tables.runs(a)}
-        self.starts = sorted(bounds | pointed | {a for a in tables.starts if tables.runs(a)})
+        pointed = {*tables.pointers.values(), *tables.begins}
+        self.starts = sorted(bounds | {a for a in (*pointed, *tables.starts) if self.runs(a)})
 
         if sum(len(s.data) for s in self._running) > _LARGEST * len(self.starts):
             self._find()
 
+    def runs(self, address: int) -> bool:
+        """Whether an instruction may stand there."""
+        if self.machine == "aarch64" and address % 4:
+            return False
+        return any(s.address <= address < s.address + len(s.data) for s in self._running)
+
     def _find(self) -> None:
         """Functions of a file that has no table of them: whatever is called, or whose address is named."""
         found = set()
-        for start in [s for s in self.starts if self.tables.runs(s)]:
+        for start in [s for s in self.starts if self.runs(s)]:
             found |= {i.target for i in self.instructions(start) if i.kind in ("call", "name")}
-        self.starts = sorted({*self.starts, *(a for a in found if self.tables.runs(a))})
+        self.starts = sorted({*self.starts, *(a for a in found if self.runs(a))})
 
     def function(self, address: int) -> int:
         """The first address of the function that holds ``address``."""
@@ -77,7 +85,7 @@ class Code:
         end = self.starts[bisect_right(self.starts, start)]
         segment = next(s for s in self._running if s.address <= start < s.address + len(s.data))
         raw = segment.data[start - segment.address : end - segment.address]
-        if raw[:1] == b"\0":  # a signal's trampoline: its unwinding begins a byte early
+        if raw[:1] == b"\0" and self.machine == "x86_64":  # a signal's trampoline: its unwinding begins a byte early
             start, raw = start + 1, raw[1:]
         lead = _lead_x86 if self.machine == "x86_64" else _Arm()
         return [Insn(*row, *lead(*row)) for row in self._reader.disasm_lite(raw, start)]

@@ -37,7 +37,8 @@ class Tables(NamedTuple):
     """``exports`` are the addresses of defined functions by name, ``imports`` the names that other files define.
 
     ``slots`` are the cells that hold an imported or exported symbol's address, ``pointers`` those that hold an address
-    of this file; ``starts`` are the functions' first addresses, sorted, and ``begins`` where the linker begins.
+    of this file; ``starts`` are the functions' first addresses, sorted, and ``begins`` where the linker
+    begins, ``ends`` where the last function ends (0 where that isn't told).
     """
 
     machine: str
@@ -49,9 +50,7 @@ class Tables(NamedTuple):
     pointers: dict[int, int]
     starts: tuple[int, ...]
     begins: tuple[int, ...]
-
-    def runs(self, address: int) -> bool:
-        return any(s.runs and s.address <= address < s.address + len(s.data) for s in self.segments)
+    ends: int
 
 
 def read(data: bytes, *, where: str = "") -> Tables | None:
@@ -92,7 +91,8 @@ def _read(data: bytes, machine: str) -> Tables:
         imports=imports,
         slots={at: names[index] for at, index in slots.items() if names.get(index)},
         pointers=pointers,
-        starts=tuple(sorted({*_functions(view, frame), *exports.values()})),
+        starts=tuple(sorted({*(first for first, _ in _rows(view, frame)), *exports.values()})),
+        ends=_ends(view, frame),
         begins=tuple(a for a in (entry, tags.get(_INIT, 0), tags.get(_FINI, 0)) if a),
     )
 
@@ -195,8 +195,16 @@ def _count(view: _View, tags: dict[int, int]) -> int:
     return last + 1
 
 
-def _functions(view: _View, frame: int) -> Iterator[int]:
-    """The first addresses of ``.eh_frame_hdr``'s sorted table, in the one encoding that linkers write."""
+def _ends(view: _View, frame: int) -> int:
+    """The end of the function with the highest address: its entry of ``.eh_frame`` has its length after its address."""
+    if not (rows := list(_rows(view, frame))):
+        return 0
+    first, entry = rows[-1]
+    return first + int.from_bytes(view.piece(entry + 12, 4), "little")
+
+
+def _rows(view: _View, frame: int) -> Iterator[tuple[int, int]]:
+    """``.eh_frame_hdr``'s sorted table: functions' first addresses and their entries, in the encoding of all linkers."""
     if not frame:
         return
     version, pointer, counted, table = view.piece(frame, 4)
@@ -205,5 +213,5 @@ def _functions(view: _View, frame: int) -> Iterator[int]:
     count = int.from_bytes(view.piece(frame + 8, 4), "little")
     if count > MAX_SYMBOLS:
         raise ValueError(f"{count} functions")
-    for first, _ in struct.iter_unpack("<ii", view.piece(frame + 12, count * 8)):
-        yield (frame + first) & 0xFFFFFFFFFFFFFFFF
+    for first, entry in struct.iter_unpack("<ii", view.piece(frame + 12, count * 8)):
+        yield (frame + first) & 0xFFFFFFFFFFFFFFFF, (frame + entry) & 0xFFFFFFFFFFFFFFFF
