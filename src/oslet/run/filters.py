@@ -16,13 +16,70 @@ Mode: TypeAlias = Literal["default", "log", "image"]
 MODES: tuple[Mode, ...] = ("default", "log", "image")
 
 BEFORE = frozenset(
-    """
-    brk capget capset chdir clone close close_range dup dup2 dup3 execve execveat exit exit_group fchdir fcntl fstat
-    futex getcwd getdents64 getegid geteuid getgid getpid getppid getrandom gettid getuid ioctl
-    landlock_add_rule landlock_create_ruleset landlock_restrict_self lseek mmap mprotect munmap newfstatat openat poll
-    ppoll prctl pread64 prlimit64 read readlinkat recvfrom recvmsg restart_syscall rt_sigaction rt_sigprocmask
-    rt_sigreturn sendmsg sendto set_robust_list set_tid_address setpgid setsid socketpair statx umask write writev
-    """.split()
+    [
+        "brk",
+        "capget",
+        "capset",
+        "chdir",
+        "clone",
+        "close",
+        "close_range",
+        "dup",
+        "dup2",
+        "dup3",
+        "execve",
+        "execveat",
+        "exit",
+        "exit_group",
+        "fchdir",
+        "fcntl",
+        "fstat",
+        "futex",
+        "getcwd",
+        "getdents64",
+        "getegid",
+        "geteuid",
+        "getgid",
+        "getpid",
+        "getppid",
+        "getrandom",
+        "gettid",
+        "getuid",
+        "ioctl",
+        "landlock_add_rule",
+        "landlock_create_ruleset",
+        "landlock_restrict_self",
+        "lseek",
+        "mmap",
+        "mprotect",
+        "munmap",
+        "newfstatat",
+        "openat",
+        "poll",
+        "ppoll",
+        "prctl",
+        "pread64",
+        "prlimit64",
+        "read",
+        "readlinkat",
+        "recvfrom",
+        "recvmsg",
+        "restart_syscall",
+        "rt_sigaction",
+        "rt_sigprocmask",
+        "rt_sigreturn",
+        "sendmsg",
+        "sendto",
+        "set_robust_list",
+        "set_tid_address",
+        "setpgid",
+        "setsid",
+        "socketpair",
+        "statx",
+        "umask",
+        "write",
+        "writev",
+    ]
 )
 """What happens behind the filter before the application does: by the OCI runtime, by the stub that waits in a slot,
 and by the kernel itself, which restarts calls and returns from signals."""
@@ -49,5 +106,10 @@ def filter_of(mode: Mode, calls: Collection[str] | None) -> dict[str, Any]:
 
 def beyond(calls: Collection[str]) -> tuple[str, ...]:
     """What the list allows and an image with these ``calls`` has no use for."""
-    allowed = {n for rule in seccomp()["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW" for n in rule["names"]}
-    return tuple(sorted(allowed - {*calls, *BEFORE}))
+    return tuple(sorted({*every()} - {*calls, *BEFORE}))
+
+
+def every() -> tuple[str, ...]:
+    """All that any instance may call."""
+    rules = [rule for rule in seccomp()["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW"]
+    return tuple(sorted({name for rule in rules for name in rule["names"]}))

@@ -37,6 +37,19 @@ def calls(workspace: Workspace, image: Image) -> Profile:
     return made
 
 
+def allowed(workspace: Workspace, image: Image) -> tuple[str, ...]:
+    """The calls of an image's own filter: what its files can make. All that any may, with a notice, if one of them
+    can't be read."""
+    from oslet.run.filters import every
+
+    found = calls(workspace, image)
+    if found.dark:
+        path, where = found.dark[0]
+        workspace.notice(f"{path} makes calls that can't be told ({where}): {image.name} may make any of the default's")
+        return every()
+    return tuple(sorted(found.names & {*every()}))
+
+
 def _of(workspace: Workspace, entry: Entry) -> Calls:
     store = workspace.store
     with store.object(entry.digest).open("rb") as stream:

@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from oslet.errors import IntegrityError
 from oslet.formats.code import tables
-from oslet.formats.code.names import by_number
 from oslet.formats.code.graph import BY_NUMBER, Graph, Own
+from oslet.formats.code.names import by_number
 from oslet.formats.code.sweep import SYSCALL, Code
 
 EDITION = "3"

@@ -19,7 +19,7 @@ FIRST = {"x86_64": "rdi", "aarch64": "x0"}
 BY_NUMBER = "syscall"
 _DEEP = 12
 """How many callers up a number is followed, and how many calls down one that may not return."""
-_IDS = frozenset("setuid setgid setreuid setregid setresuid setresgid setgroups".split())
+_IDS = frozenset(["setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups"])
 """The calls that C libraries make in every thread, by a number and three ids that lie in memory."""
 _ID_FIELDS = {
     "x86_64": (

@@ -27,18 +27,34 @@ WIDE = {
     for name in (wide, *names.split())
 }  # fmt: skip
 ARGUMENTS = {
-    "x86_64": frozenset("rdi rsi rdx rcx r8 r9".split()),
+    "x86_64": frozenset(["rdi", "rsi", "rdx", "rcx", "r8", "r9"]),
     "aarch64": frozenset(f"x{n}" for n in range(8)),
 }
 """Registers that say something to who is called. What others hold then is none of a function's business."""
 _LOST = {
-    "x86_64": frozenset("rax rcx rdx rsi rdi r8 r9 r10 r11".split()),
+    "x86_64": frozenset(["rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11"]),
     "aarch64": frozenset(f"x{n}" for n in range(19)),
 }
 """Registers that a call may change."""
-PADDING = frozenset("nop nopw nopl xchg int3".split())
+PADDING = frozenset(["nop", "nopw", "nopl", "xchg", "int3"])
 _ONLY_READ = frozenset(
-    "cmp test push nop bt ucomiss ucomisd comiss comisd ret endbr64 leave prefetcht0 cmn tst".split()
+    [
+        "cmp",
+        "test",
+        "push",
+        "nop",
+        "bt",
+        "ucomiss",
+        "ucomisd",
+        "comiss",
+        "comisd",
+        "ret",
+        "endbr64",
+        "leave",
+        "prefetcht0",
+        "cmn",
+        "tst",
+    ]
 )
 _ALSO = {
     "cpuid": "rax rbx rcx rdx", "rdtsc": "rax rdx", "rdtscp": "rax rcx rdx", "xgetbv": "rax rdx", "syscall": "rax rcx r11",
@@ -46,8 +62,8 @@ _ALSO = {
     "cmpxchg": "rax", "svc": "x0", "leave": "rsp rbp", "lodsb": "rax rsi", "lodsd": "rax rsi", "lodsq": "rax rsi",
 }  # fmt: skip
 """Registers that an instruction changes without naming them first."""
-_MOVES = frozenset("mov movz movabs movsxd movzx sxtw uxtw".split())
-ENDS = frozenset("ret jmp br b ud2 hlt udf brk".split())
+_MOVES = frozenset(["mov", "movz", "movabs", "movsxd", "movzx", "sxtw", "uxtw"])
+ENDS = frozenset(["ret", "jmp", "br", "b", "ud2", "hlt", "udf", "brk"])
 _IMMEDIATE = re.compile(r"#?(-?0x[0-9a-f]+|-?\d+)\Z")
 _ON_STACK = re.compile(r".*\[(rsp|rbp|sp|x29)(?: ([+-]) (0x[0-9a-f]+|\d+))?\]\Z")
 _AMOUNT = re.compile(r"rsp, (-?0x[0-9a-f]+|-?\d+)\Z")
@@ -157,9 +173,9 @@ def _through(f: Function, at: int, wanted: str) -> Iterator[tuple[Literal["is"],
     first, _, rest = insn.operands.partition(", ")
     if insn.kind.startswith("call"):
         yield ("is", UNKNOWN) if wanted in _LOST[f.machine] else ("was", wanted)
-    elif wanted in _ALSO.get(name, "").split():
-        yield "is", UNKNOWN
-    elif name in ("xchg", "xadd") and wanted in (WIDE.get(rest), WIDE.get(first)):
+    elif wanted in _ALSO.get(name, "").split() or (
+        name in ("xchg", "xadd") and wanted in (WIDE.get(rest), WIDE.get(first))
+    ):
         yield "is", UNKNOWN
     elif WIDE.get(first) != wanted or name in _ONLY_READ or insn.kind.startswith("jump"):
         yield "was", wanted

@@ -23,6 +23,8 @@ from oslet.model.instance import Arguments
 from oslet.model.oslet import Start as Contract
 from oslet.run import config, ids, limits, network, placing, records, volumes, watching, wire
 from oslet.run.asking import Clone
+from oslet.run.filters import beyond as beyond_of
+from oslet.run.filters import filter_of
 from oslet.run.records import Record
 from oslet.run.supervisor import lives as living
 from oslet.run.supervisor import mounts, slots
@@ -133,6 +135,9 @@ class Service:
             network=mode,
             capabilities=contract.capabilities,
             workdir=contract.workdir,
+            seccomp=start.wish.seccomp,
+            calls=start.wish.calls if start.wish.seccomp != "default" else None,
+            read_only=start.wish.read_only,
         )
 
     # Starting
@@ -148,7 +153,7 @@ class Service:
         slot = None
         try:
             layout = asked.layout if name == asked.name else self.layout(asked, name)
-            slot = None if start.wish.watched else self.pools.take(layout)
+            slot = None if start.wish.heard else self.pools.take(layout)
             slot = slot or self.fill(asked.facts, layout, watched=start.wish.watched)
             self.lives.discard(name)
             made = self._become(asked, slot, name, stdio)
@@ -157,7 +162,7 @@ class Service:
             if slot:
                 self.spill(slot)
             raise
-        if not start.wish.watched and all(isinstance(v.host, Clone) for v in layout.attached):
+        if not start.wish.heard and all(isinstance(v.host, Clone) for v in layout.attached):
             self.pools.expect(layout, lambda: self.fill(asked.facts, layout))
         return made
 
@@ -170,9 +175,12 @@ class Service:
         watcher = 0
         filters = None
         try:
-            if watched:
-                watcher = watching.listen(folder, facts.index.entries.values(), facts.root, layout.image)
-                filters = watching.watched(config.seccomp(), folder)
+            if watched or layout.seccomp == "log":
+                entries = facts.index.entries.values() if watched else None
+                beyond = None if layout.seccomp != "log" else beyond_of(layout.calls or ())
+                watcher = watching.listen(folder, entries, facts.root, layout.image, beyond=beyond)
+                filters = filter_of(layout.seccomp, layout.calls)
+                filters = watching.heard(filters, folder, paths=watched)
             slot = slots.fill(number, facts, layout, self.runtime, self.given.crun, filters=filters)
         except BaseException:
             if watcher:
