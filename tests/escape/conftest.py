@@ -61,7 +61,7 @@ def detached(world: Toy, *command: str, **more: Any) -> str:
 
 def parked(world: Toy, *command: str, **more: Any) -> str:
     """The second of two starts alike: there is a slot for it."""
-    detached(world, "true", **more)
+    detached(world, "echo", **more)
     return detached(world, *command, **more)
 
 
