@@ -45,7 +45,7 @@ static int said(int outcome, const char *text) {
     return outcome;
 }
 static int no(void) { return said(REFUSED, strerror(errno)); }
-static int call(long result, int outcome) { return result < 0 ? no() : outcome; }
+static int call(long result, int outcome) { return result < 0 ? no() : said(outcome, "it works"); }
 static int opens(const char *path, int flags) {
     int fd = open(path, flags | O_NONBLOCK | O_CLOEXEC);
     return fd < 0 ? no() : said(OPEN, path);
@@ -74,7 +74,13 @@ static int irq(void) { return opens("/proc/irq/default_smp_affinity", O_WRONLY);
 static int uevent_helper(void) { return opens("/sys/kernel/uevent_helper", O_WRONLY); }
 static int sys_power(void) { return first(opens("/sys/power/state", O_WRONLY), opens("/sys/kernel/mm/ksm/run", O_WRONLY)); }
 static int kcore(void) { return reads("/proc/kcore"); }
-static int kallsyms(void) { return reads("/proc/kallsyms"); }
+static int kallsyms(void) { /* where the kernel's functions lie */
+    char text[16] = "";
+    int fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, text, sizeof text) < (ssize_t)sizeof text)
+        return fd < 0 ? no() : said(REFUSED, "empty");
+    return memcmp(text, "0000000000000000", 16) ? said(OPEN, "addresses") : said(CONTAINED, "names, no addresses");
+}
 static int keys(void) { return reads("/proc/keys"); }
 static int timers(void) { return reads("/proc/timer_list"); }
 static int binfmt(void) { return opens("/proc/sys/fs/binfmt_misc/register", O_WRONLY); }

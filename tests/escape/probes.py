@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-SOURCE = Path(__file__).with_name("probes.c")
+HERE = Path(__file__).parent
+SOURCE = HERE / "probes.c"
+NATIVE = HERE.parents[1] / "src/oslet/run/native"
 
 
 class Said(NamedTuple):
@@ -21,13 +23,20 @@ class Said(NamedTuple):
 
 
 def program() -> Path:
-    """The attempts as a static program for this machine, made once for each edition of them."""
+    """The attempts, for this machine."""
+    return static(SOURCE)
+
+
+def static(source: Path) -> Path:
+    """A static program, made once for each edition of its source: by the compiler that oslet's own programs are made
+    with. It stays beside the source, since the first time that compiler makes a C library, too."""
     machine = os.uname().machine
-    made = SOURCE.parent / ".made" / f"probes-{machine}-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]}"
+    text = b"".join(file.read_bytes() for file in (source, *sorted(NATIVE.glob("*.h"))))
+    made = HERE / ".made" / f"{source.stem}-{machine}-{hashlib.sha256(text).hexdigest()[:16]}"
     if not made.exists():
         made.parent.mkdir(exist_ok=True)
         fresh = made.with_suffix(f".{os.getpid()}")
-        words = ["-target", f"{machine}-linux-musl", "-static", "-Os", "-o", str(fresh), str(SOURCE)]
+        words = ["-target", f"{machine}-linux-musl", "-static", "-Os", "-o", str(fresh), str(source)]
         done = subprocess.run([sys.executable, "-m", "ziglang", "cc", *words], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         fresh.replace(made)

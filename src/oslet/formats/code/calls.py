@@ -17,7 +17,7 @@ from oslet.formats.code.graph import BY_NUMBER, Graph, Own
 from oslet.formats.code.names import by_number
 from oslet.formats.code.sweep import SYSCALL, Code
 
-EDITION = "3"
+EDITION = "4"
 """Of what this module finds: part of the key under which it is remembered."""
 _LOOKS_UP = frozenset({"dlsym", "dlvsym", "__libc_dlsym"})
 _FOREIGN = re.compile(rb"\b(?:ctypes|cffi|fiddle|FFI)\b")

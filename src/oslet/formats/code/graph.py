@@ -189,9 +189,23 @@ class Graph:
     def _leads(self, start: int) -> set[int]:
         """The functions that one leads to: called, jumped to, or named."""
         if start not in self._edges:
-            cells = (self._cell(insn.target) for insn in self._read(start) if insn.target and insn.kind)
+            cells = (self._cell(self._beyond(insn)) for insn in self._read(start) if insn.target and insn.kind)
             self._edges[start] = {self.code.function(c) for c in cells if c is not None and self.code.runs(c)}
         return self._edges[start]
+
+    def _beyond(self, insn: Insn) -> int:
+        """Where an instruction leads: by way of a linker's stub, the cell that it jumps through."""
+        target = insn.target
+        if insn.kind not in ("call", "jump") or not self.code.runs(target) or self.code.function(target) == target:
+            return target
+        insns = self._read(self.code.function(target))
+        index = next((i for i, each in enumerate(insns) if each.address == target), len(insns))
+        for each in insns[index : index + 4]:
+            if each.target and each.kind in ("jump through", "name"):
+                return each.target
+            if each.kind or base(each.mnemonic) not in ("endbr64", "bti", "adrp", "nop"):
+                break
+        return target
 
     def _cell(self, address: int) -> int | None:
         """The code at an address, or whose address lies there; None for another file's."""

@@ -188,6 +188,9 @@ def _through(f: Function, at: int, wanted: str) -> Iterator[tuple[Literal["is"],
     elif name.startswith("cmov") and rest in WIDE:
         yield "was", wanted
         yield "was", WIDE[rest]
+    elif name == "csel" and len(either := rest.split(", ")) == 3:
+        for register in either[:2]:
+            yield ("is", 0) if register in ("wzr", "xzr") else ("was", WIDE[register])
     elif name == "mov" and (place := _ON_STACK.match(rest)) and _argument(place, f.depths[at]):
         yield "is", STACK
     elif name in ("mov", "ldr") and insn.kind == "name":

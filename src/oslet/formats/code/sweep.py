@@ -44,10 +44,12 @@ class Code:
             self._reader = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM)
         self._reader.skipdata = True  # what is no instruction is passed over, one byte or word at a time
         self._running = [s for s in tables.segments if s.runs]
-        if self.machine == "aarch64" and tables.ends:  # linkers put constants behind the code, in the same segment
+        # GNU's linker puts constants behind the code, in the same segment: the table of functions is among them.
+        if tables.ends and any(s.address <= tables.frame < s.address + len(s.data) for s in self._running):
             self._running = [s._replace(data=s.data[: max(0, tables.ends - s.address)]) for s in self._running]
         bounds = {a for s in self._running for a in (s.address, s.address + len(s.data))}
         pointed = {*tables.pointers.values(), *tables.begins}
+        bounds |= {tables.ends} if self.runs(tables.ends) else set()
         self.starts = sorted(bounds | {a for a in (*pointed, *tables.starts) if self.runs(a)})
 
         if sum(len(s.data) for s in self._running) > _LARGEST * len(self.starts):

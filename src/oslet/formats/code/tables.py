@@ -38,7 +38,8 @@ class Tables(NamedTuple):
 
     ``slots`` are the cells that hold an imported or exported symbol's address, ``pointers`` those that hold an address
     of this file; ``starts`` are the functions' first addresses, sorted, and ``begins`` where the linker
-    begins, ``ends`` where the last function ends (0 where that isn't told).
+    begins, ``ends`` where the last function ends (0 where that isn't told),
+    ``frame`` where their table is.
     """
 
     machine: str
@@ -51,6 +52,7 @@ class Tables(NamedTuple):
     starts: tuple[int, ...]
     begins: tuple[int, ...]
     ends: int
+    frame: int
 
 
 def read(data: bytes, *, where: str = "") -> Tables | None:
@@ -93,6 +95,7 @@ def _read(data: bytes, machine: str) -> Tables:
         pointers=pointers,
         starts=tuple(sorted({*(first for first, _ in _rows(view, frame)), *exports.values()})),
         ends=_ends(view, frame),
+        frame=frame,
         begins=tuple(a for a in (entry, tags.get(_INIT, 0), tags.get(_FINI, 0)) if a),
     )
 
