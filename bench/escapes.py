@@ -13,9 +13,10 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.escape.probes import Said, program, read
+
 from bench.measure import ROOT, Skip, command, say
 from bench.peers import dockerd, need, need_root
-from tests.escape.probes import Said, program, read
 
 PAGE = ROOT / "docs" / "security.md"
 BEGIN, END = "<!-- escapes: by ./dev bench escapes -->", "<!-- /escapes -->"

@@ -54,7 +54,9 @@ def test_what_one_writes_no_other_sees(world: Toy) -> None:
 
 
 def test_a_read_only_instance_writes_to_its_volumes_and_scratch_only(world: Toy) -> None:
-    script = "for f in /etc/kept /srv/x /bin/x /tmp/x /run/x /var/lib/toy/x; do (echo y > $f) 2>/dev/null && echo $f; done"
+    script = (
+        "for f in /etc/kept /srv/x /bin/x /tmp/x /run/x /var/lib/toy/x; do (echo y > $f) 2>/dev/null && echo $f; done"
+    )
     more: dict[str, Any] = {"volumes": ("/var/lib/toy",), "uid": 0, "gid": 0}
     wish = Wish(read_only=True)
     assert world.run("sh", "-c", script, wish=wish, **more)[1].split() == ["/tmp/x", "/run/x", "/var/lib/toy/x"]

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from oslet.errors import RunError
 from oslet.formats.code.names import by_number
-from oslet.run import Wish, landlock, watching
+from oslet.run import Wish, execute, landlock, remove, watching
 from oslet.run.config import seccomp
-from oslet.run.filters import BEFORE, beyond, every, filter_of
-from oslet.run.records import find
+from oslet.run.filters import BEFORE, MODES, beyond, every, filter_of
+from oslet.run.monitor import Stdio
 
 from ..run.conftest import Toy
-from .conftest import within
 from .probes import static
 
 HERE = Path(__file__).parent
 DOCKER = {w for line in (HERE / "docker.txt").read_text().splitlines() if line[0] != "#" for w in line.split()}
 
 
-def allowed(filters: dict) -> set[str]:  # type: ignore[type-arg]
+def allowed(filters: dict[str, Any]) -> set[str]:
     """The names that a filter lets through, under whatever conditions."""
     passing = ("SCMP_ACT_ALLOW", "SCMP_ACT_NOTIFY")
     return {name for rule in filters["syscalls"] if rule["action"] in passing for name in rule["names"]}
@@ -34,12 +35,12 @@ def test_no_filter_is_wider_than_dockers() -> None:
     assert {*every()} == allowed(seccomp())
     assert {*every()} <= {*by_number("x86_64").values(), *by_number("aarch64").values()}
     everything = {*by_number("x86_64").values()}
-    for mode in ("log", "image"):
-        assert allowed(filter_of(mode, everything)) <= DOCKER  # type: ignore[arg-type]
+    for mode in MODES:
+        assert allowed(filter_of(mode, everything)) <= DOCKER
 
 
 def test_what_docker_asks_of_an_argument_is_asked() -> None:
-    """clone, socket and personality are let through for some arguments only; clone3, which can't be seen into, isn't."""
+    """clone, socket and personality are let through for some arguments only; clone3, which can't be seen into, not."""
     bare = {n for rule in seccomp()["syscalls"] if not rule.get("args") for n in rule["names"]}
     assert bare & {"clone", "socket", "personality"} == set()
     assert {"clone", "socket", "personality"} <= allowed(filter_of("image", {"clone", "socket", "personality"}))
@@ -64,20 +65,19 @@ def test_what_the_image_has_no_use_for_is_recorded_or_refused(world: Toy) -> Non
     assert world.run("sh", "-c", f"busybox {script}", wish=Wish(seccomp="image", calls=every_but))[1] == ""
     assert world.run("sh", "-c", f"busybox {script}", wish=Wish(seccomp="image", calls=every()), uid=0)[1] == "done\n"
     instance = world.start("sleep", "1000", wish=Wish(seccomp="log", calls=every_but), uid=0, gid=0)
-    folder, record = find(world.places.state, instance.id)
     assert watching.of(world.places.state, instance.id).beyond == ()
-    from oslet.run import execute, remove
-    from oslet.run.monitor import Stdio
-
     null = os.open("/dev/null", os.O_RDWR)
     try:
-        assert execute(world.places.state, instance.id, ("busybox", "chmod", "711", "/tmp"), stdio=Stdio(null, null, null)) == 0
+        assert (
+            execute(world.places.state, instance.id, ("busybox", "chmod", "711", "/tmp"), stdio=Stdio(null, null, null))
+            == 0
+        )
     finally:
         os.close(null)
     for _ in range(400):
-        if found := (watching.read(folder) or watching.Watched("")).beyond:
+        if found := watching.of(world.places.state, instance.id).beyond:
             break
-        __import__("time").sleep(0.02)
+        time.sleep(0.02)
     assert found and [(each.name in ("chmod", "fchmodat"), each.process) for each in found] == [(True, "busybox")]
     remove(world.places.state, instance.id, force=True)
 
@@ -88,7 +88,8 @@ def test_landlock_leaves_what_the_rules_say(tmp_path: Path) -> None:
     inside = tmp_path / "volume"
     inside.mkdir()
     rules = (landlock.Rule("/", landlock.READ), landlock.Rule(str(inside), landlock.ALL), landlock.Rule("/none", 1))
-    script = f"echo x > {inside}/new && echo volume; (echo x > {tmp_path}/new) 2>/dev/null || echo kept; mkfifo {inside}/f && echo fifo"
+    script = f"echo x > {inside}/new && echo volume; (echo x > {tmp_path}/new) 2>/dev/null || echo kept"
+    script += f"; mkfifo {inside}/f && echo fifo"
     done = subprocess.run([locked, "sh", "-c", script], input=landlock.pack(rules), capture_output=True)
     if done.returncode == 2:
         pytest.skip(f"this kernel has no Landlock: {done.stdout.decode()}")

@@ -16,7 +16,7 @@ from oslet.trim.calls import Who, profile
 MACHINES = ("x86_64", "aarch64")
 CALL = """
 #if defined(__x86_64__)
-#define CALL(n) ({ long r; __asm__ volatile("syscall" : "=a"(r) : "a"((long)(n)), "D"(0) : "rcx", "r11", "memory"); r; })
+#define CALL(n) ({ long r; __asm__ volatile("syscall" : "=a"(r) : "a"((long)(n)), "D"(0) : "rcx", "r11"); r; })
 enum { READ = 0, WRITE = 1, GETPID = 39, EXIT = 60, GETUID = 102 };
 #else
 #define CALL(n) ({ register long r __asm__("x0") = 0; register long c __asm__("x8") = (n); \\
@@ -33,7 +33,9 @@ def compiled(folder: Path, machine: str, text: str, *flags: str, name: str = "ma
     made = folder / f"{name}.{machine}"
     words = ["-target", f"{machine}-linux-gnu.2.36", "-nostdlib", "-O2", "-fno-sanitize=all", *flags]
     done = subprocess.run(
-        [sys.executable, "-m", "ziglang", "cc", *words, "-o", made, folder / f"{name}.c"], capture_output=True, text=True
+        [sys.executable, "-m", "ziglang", "cc", *words, "-o", made, folder / f"{name}.c"],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return made
@@ -94,7 +96,9 @@ def test_only_what_is_asked_of_a_c_library_counts(tmp_path: Path, machine: str) 
     found = profile(told, machine)
     assert found.names >= {"write", "getuid", "getpid"} and not found.dark
     by = {each.name: each.by for each in found.reached}
-    assert by["write"] == (Who("/lib/plugin.so", "writer", "/lib/libc.so.6"),) and by["getuid"] == (Who("/lib/plugin.so"),)
+    assert by["write"] == (Who("/lib/plugin.so", "writer", "/lib/libc.so.6"),) and by["getuid"] == (
+        Who("/lib/plugin.so"),
+    )
     script = calls.read(b"import ctypes\nctypes.CDLL(None).any(1)\n")
     assert [path for path, _ in profile({**told, "/app.py": script}, machine).dark] == ["/app.py"]
 

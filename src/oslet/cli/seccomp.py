@@ -9,7 +9,7 @@ import click
 from oslet.cli import options
 
 if TYPE_CHECKING:
-    from oslet.trim.calls import Profile
+    from oslet.trim.calls import Profile, Reached
 
 
 @click.command("seccomp")
@@ -42,10 +42,11 @@ def command(target: str, asked: str | None, oci: bool, as_json: bool) -> None:
 def _lines(found: Profile, names: tuple[str, ...], every: tuple[str, ...]) -> list[str]:
     first = f"{len(names)} system calls of the {len(every)} that any instance may make"
     dark = [f"{path} makes calls that can't be told ({where})" for path, where in found.dark]
-    rows = [
-        f"{r.name:24} {r.by[0]}{f' ({r.count} do)' if r.count > 1 else ''}" for r in found.reached if r.name in names
-    ]
-    return [first, *dark, *rows]
+    return [first, *dark, *(_row(each) for each in found.reached if each.name in names)]
+
+
+def _row(reached: Reached) -> str:
+    return f"{reached.name:24} {reached.by[0]}{f' ({reached.count} do)' if reached.count > 1 else ''}"
 
 
 def _why(found: Profile, asked: str, every: tuple[str, ...]) -> list[str]:

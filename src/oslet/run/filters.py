@@ -15,72 +15,14 @@ Mode: TypeAlias = Literal["default", "log", "image"]
 """The whole list; the same, with what the image has no use for written down; the image's own list, the rest refused."""
 MODES: tuple[Mode, ...] = ("default", "log", "image")
 
-BEFORE = frozenset(
-    [
-        "brk",
-        "capget",
-        "capset",
-        "chdir",
-        "clone",
-        "close",
-        "close_range",
-        "dup",
-        "dup2",
-        "dup3",
-        "execve",
-        "execveat",
-        "exit",
-        "exit_group",
-        "fchdir",
-        "fcntl",
-        "fstat",
-        "futex",
-        "getcwd",
-        "getdents64",
-        "getegid",
-        "geteuid",
-        "getgid",
-        "getpid",
-        "getppid",
-        "getrandom",
-        "gettid",
-        "getuid",
-        "ioctl",
-        "landlock_add_rule",
-        "landlock_create_ruleset",
-        "landlock_restrict_self",
-        "lseek",
-        "mmap",
-        "mprotect",
-        "munmap",
-        "newfstatat",
-        "openat",
-        "poll",
-        "ppoll",
-        "prctl",
-        "pread64",
-        "prlimit64",
-        "read",
-        "readlinkat",
-        "recvfrom",
-        "recvmsg",
-        "restart_syscall",
-        "rt_sigaction",
-        "rt_sigprocmask",
-        "rt_sigreturn",
-        "sendmsg",
-        "sendto",
-        "set_robust_list",
-        "set_tid_address",
-        "setpgid",
-        "setsid",
-        "socketpair",
-        "statx",
-        "umask",
-        "write",
-        "writev",
-    ]
-)
+_BEFORE = """
+    brk capget capset chdir clone close close_range dup dup2 dup3 execve execveat exit exit_group fchdir fcntl fstat
+    futex getcwd getdents64 getegid geteuid getgid getpid getppid getrandom gettid getuid ioctl landlock_add_rule
+    landlock_create_ruleset landlock_restrict_self lseek mmap mprotect munmap newfstatat openat poll ppoll prctl
+    pread64 prlimit64 read readlinkat recvfrom recvmsg restart_syscall rt_sigaction rt_sigprocmask rt_sigreturn
+    sendmsg sendto set_robust_list set_tid_address setpgid setsid socketpair statx umask write writev
+"""
+BEFORE = frozenset(_BEFORE.split())
 """What happens behind the filter before the application does: by the OCI runtime, by the stub that waits in a slot,
 and by the kernel itself, which restarts calls and returns from signals."""
 

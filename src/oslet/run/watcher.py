@@ -79,13 +79,8 @@ class Watcher:
         """Atomic: a reader sees the old record or the new one."""
         began = time.monotonic()
         fresh = self._record.with_suffix(".new")
-        fresh.write_bytes(
-            canonical(
-                Watched(
-                    self._image, self.ledger.uses(), ended, None if self._used is None else tuple(self._used.values())
-                )
-            )
-        )
+        beyond = None if self._used is None else tuple(self._used.values())
+        fresh.write_bytes(canonical(Watched(self._image, self.ledger.uses(), ended, beyond)))
         fresh.replace(self._record)
         self.ledger.changed = False
         done = time.monotonic()

@@ -53,8 +53,8 @@ NONE = Calls()
 
 
 def read(data: bytes, *, where: str = "") -> Calls:
-    """What ``data``, a file's content, calls; ``NONE`` for what no kernel of a known machine would run, and for a script
-    but one that reaches into libraries."""
+    """What ``data``, a file's content, calls; ``NONE`` for what no kernel of a known machine would run, and for scripts
+    but those that reach into libraries."""
     if data[:4] != b"\x7fELF":
         return Calls(texts=_found(_MEMBER, data)) if len(data) <= MAX_SCRIPT and _FOREIGN.search(data) else NONE
     try:
@@ -91,10 +91,10 @@ def _told(found: tables.Tables, calls: Calls) -> Calls:
     named, dark_named = {}, {}
     for name, address in found.exports.items():
         reached = graph.reach([address]) - loaded
-        if numbers := _all(own, reached):
-            named[name] = numbers
-        if name != BY_NUMBER and (dark := _dark(own, reached)):
-            dark_named[name] = dark
+        if mine := _all(own, reached):
+            named[name] = mine
+        if name != BY_NUMBER and (where := _dark(own, reached)):
+            dark_named[name] = where
     return replace(calls, always=_all(own, loaded), named=named, dark=_dark(own, loaded), dark_named=dark_named)
 
 

@@ -39,10 +39,10 @@ _PATIENCE = 3000
 
 
 class Site(NamedTuple):
-    """Where a number is given to the kernel, or to ``syscall(3)``: a function, an index in it, a register."""
+    """Where a number is given to the kernel, or to ``syscall(3)``: a function, an index in it (``at``), a register."""
 
     start: int
-    index: int
+    at: int
     register: str
 
 
@@ -56,7 +56,7 @@ class Own(NamedTuple):
 
 
 class Graph:
-    """A file's functions. ``whole`` reads them all, and then ``reach`` can be asked; else those are read that matter."""
+    """A file's functions. ``whole`` reads them all, and then ``reach`` can be asked; else only those that matter."""
 
     def __init__(self, code: Code, *, whole: bool) -> None:
         self.code = code
@@ -143,21 +143,21 @@ class Graph:
             yield Site(start, index, numbers.UNKNOWN)
         for at, insn in enumerate(made.insns):
             source = insn.operands.rpartition(", ")[2]
-            if source == register and (insn.kind.endswith("through") or insn.mnemonic in ("mov", "push")):
-                if numbers.Cell(taken.target) in numbers.held(made, at, register):
-                    yield Site(start, at, FIRST[self.code.machine] if insn.kind else numbers.UNKNOWN)
+            used = source == register and (insn.kind.endswith("through") or insn.mnemonic in ("mov", "push"))
+            if used and numbers.Cell(taken.target) in numbers.held(made, at, register):
+                yield Site(start, at, FIRST[self.code.machine] if insn.kind else numbers.UNKNOWN)
 
     def own(self) -> Own:
         own = Own({}, {}, set())
         for site in self.sites():
             if site.register == numbers.UNKNOWN:
-                own.dark[site.start] = self.functions[site.start][site.index].address
+                own.dark[site.start] = self.functions[site.start][site.at].address
                 continue
-            if site.register == NUMBER[self.code.machine] and _of_ids(self.functions[site.start], site.index):
+            if site.register == NUMBER[self.code.machine] and _of_ids(self.functions[site.start], site.at):
                 ids = {number for number, name in by_number(self.code.machine).items() if name in _IDS}
                 own.calls.setdefault(site.start, set()).update(ids)
                 continue
-            self._take(own, site, numbers.held(self._function(site.start), site.index, site.register), set())
+            self._take(own, site, numbers.held(self._function(site.start), site.at, site.register), set())
         return own
 
     def _take(self, own: Own, at: Site, values: Iterable[numbers.Value], seen: set[object]) -> None:
@@ -166,7 +166,7 @@ class Graph:
             if isinstance(value, int):
                 own.calls.setdefault(at.start, set()).add(value)
             elif value == numbers.UNKNOWN or isinstance(value, numbers.Cell) or len(seen) > _DEEP:
-                own.dark[at.start] = self.functions[at.start][at.index].address
+                own.dark[at.start] = self.functions[at.start][at.at].address
             elif (value, at.start) not in seen:
                 self._ask(own, at.start, value, {*seen, (value, at.start)})
 

@@ -37,31 +37,16 @@ _LOST = {
 }
 """Registers that a call may change."""
 PADDING = frozenset(["nop", "nopw", "nopl", "xchg", "int3"])
-_ONLY_READ = frozenset(
-    [
-        "cmp",
-        "test",
-        "push",
-        "nop",
-        "bt",
-        "ucomiss",
-        "ucomisd",
-        "comiss",
-        "comisd",
-        "ret",
-        "endbr64",
-        "leave",
-        "prefetcht0",
-        "cmn",
-        "tst",
-    ]
-)
+_READERS = "cmp test push nop bt ucomiss ucomisd comiss comisd ret endbr64 leave prefetcht0 cmn tst"
+_ONLY_READ = frozenset(_READERS.split())
 _ALSO = {
-    "cpuid": "rax rbx rcx rdx", "rdtsc": "rax rdx", "rdtscp": "rax rcx rdx", "xgetbv": "rax rdx", "syscall": "rax rcx r11",
+    "cpuid": "rax rbx rcx rdx", "rdtsc": "rax rdx", "rdtscp": "rax rcx rdx", "xgetbv": "rax rdx",
+    "syscall": "rax rcx r11",
     "cqo": "rdx", "cdq": "rdx", "cdqe": "rax", "cwde": "rax", "mul": "rax rdx", "div": "rax rdx", "idiv": "rax rdx",
     "cmpxchg": "rax", "svc": "x0", "leave": "rsp rbp", "lodsb": "rax rsi", "lodsd": "rax rsi", "lodsq": "rax rsi",
 }  # fmt: skip
 """Registers that an instruction changes without naming them first."""
+_SWAPS = ("xchg", "xadd")
 _MOVES = frozenset(["mov", "movz", "movabs", "movsxd", "movzx", "sxtw", "uxtw"])
 ENDS = frozenset(["ret", "jmp", "br", "b", "ud2", "hlt", "udf", "brk"])
 _IMMEDIATE = re.compile(r"#?(-?0x[0-9a-f]+|-?\d+)\Z")
@@ -222,9 +207,10 @@ def pushed(f: Function, index: int) -> frozenset[Value]:
             if place and _argument(place, f.depths[at]):
                 return frozenset({STACK})
             return held(f, at, WIDE[written]) if written in WIDE else frozenset({UNKNOWN})
-        if insn.mnemonic == "pop" or (insn.mnemonic in ("sub", "add") and first == "rsp") or insn.kind:
-            if insn.kind not in ("name", "jump"):
-                break
+        if insn.kind in ("name", "jump"):
+            continue
+        if insn.kind or insn.mnemonic == "pop" or (insn.mnemonic in ("sub", "add") and first == "rsp"):
+            break
     return frozenset({UNKNOWN})
 
 

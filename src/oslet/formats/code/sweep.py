@@ -90,10 +90,13 @@ class Code:
         if raw[:1] == b"\0" and self.machine == "x86_64":  # a signal's trampoline: its unwinding begins a byte early
             start, raw = start + 1, raw[1:]
         lead = _lead_x86 if self.machine == "x86_64" else _Arm()
-        return [Insn(*row, *lead(*row)) for row in self._reader.disasm_lite(raw, start)]
+        return [
+            Insn(at, size, name, words, *lead(at, size, name, words))
+            for at, size, name, words in self._reader.disasm_lite(raw, start)
+        ]
 
     def near(self, targets: frozenset[int]) -> set[int]:
-        """The functions in which an instruction may call, jump to or name one of ``targets``, by its distance. x86-64."""
+        """The functions in which an instruction may call, jump to or name one of ``targets``, by distance. x86-64."""
         found = set()
         for segment in self._running:
             for shift in range(4):

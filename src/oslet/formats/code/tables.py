@@ -1,6 +1,6 @@
 """What an ELF file's tables say of its code: where it is, what it is called, and what it gets from other files.
 
-elf(5), System V gABI chapters 4 and 5, and the x86-64 and AArch64 supplements for relocations; the table of functions is
+elf(5), System V gABI chapters 4 and 5, and the x86-64 and AArch64 supplements for relocations; functions stand in
 ``.eh_frame_hdr`` (LSB core, 10.6.2), which stripped files have too. Section headers aren't needed. 64-bit,
 little-endian; every offset is bounded, and what points outside the file is an IntegrityError.
 """
@@ -56,7 +56,7 @@ class Tables(NamedTuple):
 
 
 def read(data: bytes, *, where: str = "") -> Tables | None:
-    """The tables of an ELF file; None for what is no 64-bit one of a known machine. IntegrityError for a damaged one."""
+    """The tables of an ELF file; None for what is no 64-bit one of a known machine. IntegrityError for a bad one."""
     if data[:4] != b"\x7fELF" or data[4:6] != b"\x02\x01":
         return None
     try:
@@ -144,7 +144,7 @@ def _relocations(view: _View, tags: dict[int, int], machine: str) -> tuple[dict[
 
 
 def _relr(raw: bytes) -> Iterator[int]:
-    """The cells that packed relative relocations mean: an address, then bits for the words after it (gABI, SHT_RELR)."""
+    """The cells that packed relative relocations mean: an address, then bits for the words after it (SHT_RELR)."""
     base = 0
     for (word,) in struct.iter_unpack("<Q", raw):
         if word & 1 == 0:
@@ -191,7 +191,7 @@ def _count(view: _View, tags: dict[int, int]) -> int:
     at = table + 16 + bloom * 8
     last = max((i for (i,) in struct.iter_unpack("<I", view.piece(at, buckets * 4))), default=0)
     if last < first:
-        return first
+        return int(first)
     chain = at + buckets * 4
     while last < MAX_SYMBOLS and not int.from_bytes(view.piece(chain + (last - first) * 4, 4), "little") & 1:
         last += 1
@@ -207,7 +207,7 @@ def _ends(view: _View, frame: int) -> int:
 
 
 def _rows(view: _View, frame: int) -> Iterator[tuple[int, int]]:
-    """``.eh_frame_hdr``'s sorted table: functions' first addresses and their entries, in the encoding of all linkers."""
+    """``.eh_frame_hdr``'s sorted table: functions' first addresses and entries, in the encoding of all linkers."""
     if not frame:
         return
     version, pointer, counted, table = view.piece(frame, 4)

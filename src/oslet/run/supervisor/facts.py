@@ -97,10 +97,8 @@ class Facts:
         )
         place = f"{config.PLACE}/{number}"
         # Of the instance's own layer, so that what is rendered there is seen. Links could lead out of it: folders only.
-        writable = (
-            [p for p in _WRITABLE if (e := self.index.entries.get(p)) and e.kind == "dir"] if layout.read_only else []
-        )
-        kept = [(f"{place}/root{path}", path) for path in writable]
+        folders = [p for p in _WRITABLE if (e := self.index.entries.get(p)) and e.kind == "dir"]
+        kept = [(f"{place}/root{path}", path) for path in folders] if layout.read_only else []
         return config.config(
             process,
             hostname=number,
