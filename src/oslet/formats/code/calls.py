@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from oslet.errors import IntegrityError
 from oslet.formats.code import tables
@@ -17,7 +18,7 @@ from oslet.formats.code.graph import BY_NUMBER, Graph, Own
 from oslet.formats.code.names import by_number
 from oslet.formats.code.sweep import SYSCALL, Code
 
-EDITION = "4"
+EDITION = "5"
 """Of what this module finds: part of the key under which it is remembered."""
 _LOOKS_UP = frozenset({"dlsym", "dlvsym", "__libc_dlsym"})
 _FOREIGN = re.compile(rb"\b(?:ctypes|cffi|fiddle|FFI)\b")
@@ -25,6 +26,8 @@ _MEMBER = re.compile(rb"[.\"' ]([a-z_][a-z0-9_]{2,40})\b")
 """In a script that reaches into libraries, what may be a function's name."""
 _TEXT = re.compile(rb"(?<=\0)([a-z_][a-z0-9_]{2,40})(?=\0)")
 MAX_TEXTS = 20_000
+MAX_CODE = 96 << 20
+"""Bytes of code that are read of one file: some minutes' work."""
 MAX_SCRIPT = 4 << 20
 _BY_POINTER = {"libcap.so.2": ("capset", "prctl", "setuid", "setgid", "setgroups", "chroot")}
 """Libraries that call ``syscall(3)`` by a pointer that others may replace, and what they ask it for (libcap,
@@ -70,12 +73,12 @@ def read(data: bytes, *, where: str = "") -> Calls:
     )
     if not any(SYSCALL[found.machine] in s.data for s in found.segments if s.runs) and BY_NUMBER not in found.imports:
         return calls
+    if sum(len(s.data) for s in found.segments if s.runs) > MAX_CODE:
+        return replace(calls, dark="somewhere: it is too large to be read")
     return _told(found, calls)
 
 
 def _told(found: tables.Tables, calls: Calls) -> Calls:
-    from msgspec.structs import replace
-
     library = BY_NUMBER in found.exports
     graph = Graph(Code(found), whole=library)
     own = graph.own()

@@ -32,6 +32,10 @@ _ID_FIELDS = {
     ),
 }
 """How they are taken from there: glibc's ``struct xid_command`` (nptl), musl's ``struct ctx`` (setxid.c)."""
+_EFFORT = 3_000_000
+"""The same for all calls of a file."""
+_ASKS = 20_000
+"""How many callers are asked for the numbers of a file's calls, before they can't be told."""
 _SEARCHES = 12
 """How often a file is searched for who comes to an address, before all of it is read."""
 _PATIENCE = 3000
@@ -69,6 +73,8 @@ class Graph:
         self._asked: set[int] = set()
         self._returns: dict[int, bool] = {}
         self._patience = 0
+        self._effort = _EFFORT
+        self._asks = 0
         self._made: dict[int, Function] = {}
         self._exported = {*self.tables.exports.values(), *self.tables.pointers.values()}
         if self._whole:
@@ -165,13 +171,14 @@ class Graph:
         for value in values:
             if isinstance(value, int):
                 own.calls.setdefault(at.start, set()).add(value)
-            elif value == numbers.UNKNOWN or isinstance(value, numbers.Cell) or len(seen) > _DEEP:
+            elif value == numbers.UNKNOWN or isinstance(value, numbers.Cell) or len(seen) > _DEEP or self._asks > _ASKS:
                 own.dark[at.start] = self.functions[at.start][at.at].address
             elif (value, at.start) not in seen:
                 self._ask(own, at.start, value, {*seen, (value, at.start)})
 
     def _ask(self, own: Own, start: int, value: numbers.Value, seen: set[object]) -> None:
         """What others enter a function with."""
+        self._asks += 1
         address = value.address if isinstance(value, Outside) else self.functions[start][0].address
         says = value == STACK or (isinstance(value, Outside) and value.register in numbers.ARGUMENTS[self.code.machine])
         if says and address in self._exported:
@@ -244,7 +251,7 @@ class Graph:
         if address in above:
             return False, False
         start = self.code.function(address)
-        if not self.code.runs(address) or len(above) > _DEEP or self._patience < 0:
+        if not self.code.runs(address) or len(above) > _DEEP or self._patience < 0 or self._effort < 0:
             return True, False
         insns = self._read(start)
         at = {insn.address: index for index, insn in enumerate(insns)}
@@ -254,6 +261,7 @@ class Graph:
         while todo:
             index = todo.pop()
             self._patience -= 1
+            self._effort -= 1
             goes, sure, ends = self._after(insns, index, at, (*above, address))
             certain = certain and sure
             if ends:

@@ -72,9 +72,13 @@ def _read(data: bytes, machine: str) -> Tables:
     if count > 512 or (count and size < 56):
         raise ValueError(f"{count} program headers of {size} bytes")
     segments, frame, dynamic = [], 0, b""
+    room = 2 * len(data)
     for index in range(count):
         kind, flags, offset, address, _, length = struct.unpack_from("<IIQQQQ", data, start + index * size)
         if kind == _LOAD:
+            room -= min(length, len(data))
+            if room < 0:
+                raise ValueError("segments that overlap")
             segments.append(Segment(address, data[offset : offset + length], bool(flags & 1)))
         elif kind == _DYNAMIC:
             dynamic = data[offset : offset + min(length, 1 << 20)]
