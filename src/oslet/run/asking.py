@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from oslet.model.image import Image
+from oslet.model.stack import Membership
 from oslet.run.filters import Mode
 from oslet.run.limits import Limits
 
@@ -42,6 +43,7 @@ class Wish(NamedTuple):
     ``seccomp`` says which system calls it may make: all of ``seccomp.json``, the same with those recorded that are not
     among ``calls``, or only those; ``calls`` are the image's own, which the workspace finds. A ``read_only`` instance
     may write to its volumes, /tmp and /run, and nowhere else.
+    One with a ``membership`` is found by its member's name, too, on its network.
     """
 
     name: str = ""
@@ -59,6 +61,7 @@ class Wish(NamedTuple):
     seccomp: Mode = "default"
     calls: tuple[str, ...] | None = None
     read_only: bool = False
+    membership: Membership | None = None
 
     @property
     def heard(self) -> bool:
