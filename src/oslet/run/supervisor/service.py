@@ -70,7 +70,7 @@ class Service:
         slot = None
         try:
             layout = asked.layout if name == asked.name else self.decisions.layout(asked, name)
-            slot = None if start.wish.watched else self.pools.take(layout)
+            slot = None if start.wish.heard else self.pools.take(layout)
             slot = slot or self.filling.fill(asked.facts, layout, name, watched=start.wish.watched)
             made = self._become(asked, slot, name, stdio)
         except BaseException:
@@ -78,7 +78,7 @@ class Service:
             if slot:
                 self.filling.spill(slot)
             raise
-        if not start.wish.watched and all(isinstance(v.host, Clone) for v in layout.attached):
+        if not start.wish.heard and all(isinstance(v.host, Clone) for v in layout.attached):
             self.pools.expect(layout, partial(self.filling.fill, asked.facts, layout, asked.name))
         return made
 
