@@ -115,6 +115,11 @@ class Lives:
             life.captured, life.plug = slot.captured, slot.plug
             self._by_pid[record.pid] = life
 
+    def ended(self, life: Life) -> None:
+        """Its process has; what the keeper may say of that pid again is no second end."""
+        with self.lock:
+            self._by_pid.pop(life.record.pid, None)
+
     def of(self, pid: int) -> Life | None:
         return self._by_pid.get(pid)
 

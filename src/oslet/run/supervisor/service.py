@@ -22,7 +22,7 @@ from oslet.errors import RunError
 from oslet.model.instance import Arguments
 from oslet.model.oslet import Start as Contract
 from oslet.run import config, ids, limits, network, placing, records, volumes, watching, wire
-from oslet.run.asking import Clone
+from oslet.run.asking import Clone, Wish
 from oslet.run.records import Record
 from oslet.run.supervisor import lives as living
 from oslet.run.supervisor import mounts, slots
@@ -78,6 +78,8 @@ class Service:
         self.events = Events(state)
         self.execs: dict[int, threading.Event] = {}
         self.codes: dict[int, int] = {}
+        self.processes: dict[str, int] = {}
+        """Descriptors, by id, of instances that the keeper had no hold of; see ``orphans``."""
         self._captures = captures
         self._facts: OrderedDict[tuple[str, str], Facts] = OrderedDict()
         self._lock = threading.Lock()
@@ -287,6 +289,7 @@ class Service:
     def end(self, life: Life, code: int) -> None:
         """An instance's process has ended: start it again, if that is wished, or write down its end."""
         life.code = code
+        self.lives.ended(life)
         living.clear(life, self.runtime, self.keeper.drop)
         pause = life.pause()
         if pause is not None:
@@ -298,7 +301,8 @@ class Service:
         self.close(life)
 
     def close(self, life: Life) -> None:
-        self.keeper.drop(f"{life.record.id}/asked")
+        for what in ("asked", "process"):
+            self.keeper.drop(f"{life.record.id}/{what}")
         self.events.tell("exit", life.record, code=life.code)
         if life.record.remove and not life.asked.attached:
             shutil.rmtree(life.folder, ignore_errors=True)
@@ -371,11 +375,19 @@ class Service:
         kept = dict(self.keeper.kept)
         for folder, record in records.records(self.state):
             asked = kept.pop(f"{record.id}/asked", None)
-            if asked is None or record.boot != records.boot():
+            if (process := kept.pop(f"{record.id}/process", None)) is not None:
+                self.processes[record.id] = process
+            if record.boot != records.boot() or (asked is None and not records.there(record)):
                 self.lives.left(record.name, folder)
                 continue
-            life = Life(folder, record, msgspec.json.decode(os.pread(asked, wire.MOST, 0), type=wire.Start))
-            os.close(asked)
+            if asked is None:  # its keeper and its supervisor were killed together, and what it was asked with is lost
+                record = replace(record, restart="no")
+                records.write(folder, record)
+                start = wire.Start(record.image, "", "", "", "", {}, Wish(), record.token)
+            else:
+                start = msgspec.json.decode(os.pread(asked, wire.MOST, 0), type=wire.Start)
+                os.close(asked)
+            life = Life(folder, record, start)
             for short, stream in (("out", records.STDOUT), ("err", records.STDERR)):
                 if (pipe := kept.pop(f"{record.slot}/{short}", None)) is not None:
                     life.captured.append(Captured(pipe, folder / stream))
@@ -383,8 +395,8 @@ class Service:
             self.lives.add(life)
             if (folder / records.EXIT).exists():
                 self.close(life)
-            elif record.restarting or not records.there(record):
-                self.end(life, life.code)
+            elif not records.there(record):
+                self.end(life, life.code)  # else the keeper tells of it, or has yet to
         for name, fd in kept.items():
             self.keeper.drop(name)
             os.close(fd)
