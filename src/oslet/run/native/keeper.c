@@ -214,7 +214,7 @@ static int hear(void) {
     if (fd >= 0)
         close(fd);
     if (text[0] == 'K')
-        dprintf(2, "keeper: a descriptor is lost: %s\n", text + 1);
+        dprintf(2, "keeper: a descriptor is lost: %.40s\n", text + 1);
     else if (text[0] == 'D' && whole)
         drop(text + 1);
     else if (text[0] == 'A')

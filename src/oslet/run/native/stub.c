@@ -104,11 +104,10 @@ static char *strings(char *at, char *end, char **list, uint32_t count) {
 
 /* What ignores signals or has them blocked is inherited through execve; an application gets them as they are at boot. */
 static void settle(void) {
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, 0);
+    static const long none[8]; /* the kernel's sigset_t, or its struct sigaction with SIG_DFL: libc hides two signals */
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, none, 0, _NSIG / 8);
     for (int i = 1; i < _NSIG; i++)
-        signal(i, SIG_DFL);
+        syscall(SYS_rt_sigaction, i, none, 0, _NSIG / 8);
     if (syscall(SYS_close_range, SELF, ~0U, 0)) /* Linux 5.9 */
         close(SELF);
     prctl(PR_SET_NAME, "oslet-slot");
