@@ -224,6 +224,12 @@ static int hear(void) {
     return 1;
 }
 
+/* Whether a child has ended that nobody wrote down. */
+static int unburied(void) {
+    siginfo_t info = {0};
+    return !waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid;
+}
+
 /* The supervisor has ended; well, or not. What it said before is heard first. */
 static void ended(int well) {
     open_for_word = 0;
@@ -232,10 +238,10 @@ static void ended(int well) {
     close(control);
     control = -1, supervisor = 0, told = 0, handed = 0;
     later(!well && (!alive || now() - alive < STEADY));
-    wanted = count && !well;
+    wanted = !well && (count || unburied());
     if (failures >= TRIES)
         refuse();
-    if (!count && (failures >= TRIES || !waiting()))
+    if (!count && (failures >= TRIES || (!wanted && !waiting())))
         leave(failures >= TRIES);
 }
 
@@ -361,7 +367,7 @@ int main(int argc, char **argv) {
         if (poll(p, 3, left > 0 ? (int)left : wanted ? 0 : -1) < 0 && errno != EINTR)
             die("poll");
         while (read(signals, &news, sizeof news) > 0)
-            wanted = !supervisor && count; /* one of its children has ended, which is to be written down */
+            wanted |= !supervisor && count; /* one of its children has ended, which is to be written down */
         control_ready(p[1].revents);
         watch();
         if (p[2].revents && failures >= TRIES)
