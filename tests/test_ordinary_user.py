@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 SUBJECTS = sorted(
     str(path.relative_to(ROOT))
-    for folder in ("run", "examples", "cli")
+    for folder in ("run", "native", "examples", "cli")
     for path in (ROOT / "tests" / folder).glob("test_*.py")
 )
 NOT_COPIED = shutil.ignore_patterns(".git", ".dev", ".venv", "__pycache__", ".*_cache", ".hypothesis", "*.lock")
