@@ -133,7 +133,7 @@ class Supervisor:
 
         def ended() -> None:
             self._unhear(process)
-            self.service.died(Death(life.record.pid, orphans.code(process, life.record)))
+            self.service.died(Death(life.record.pid, orphans.code(process)))
             os.close(process)
 
         return self._hear(process, ended)

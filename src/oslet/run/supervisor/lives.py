@@ -160,7 +160,8 @@ def clear(life: Life, runtime: Path, drop: Callable[[str], None]) -> None:
 
 
 def kill(record: Record, number: int) -> None:
-    """A signal to an instance's first process, if it is still that one."""
+    """A signal to an instance's first process, if it is still that one. RunError if another keeper's user namespace, of
+    which this process is no part, is around it."""
     import signal
 
     try:
@@ -172,5 +173,7 @@ def kill(record: Record, number: int) -> None:
             signal.pidfd_send_signal(target, number)
     except ProcessLookupError:
         pass
+    except PermissionError:
+        raise RunError(f"{record.name} is in the user namespace of a keeper that was killed") from None
     finally:
         os.close(target)

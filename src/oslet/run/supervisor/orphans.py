@@ -7,6 +7,7 @@ import fcntl
 import os
 import signal
 import struct
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,18 +41,19 @@ def orphaned(record: Record) -> bool:
         return False
 
 
-def code(process: int, record: Record) -> int:
-    """The exit code of what has ended; 137 where nobody can tell any more, on an old kernel."""
-    with suppress(OSError):
-        fields = _stat(record.pid)
-        if fields[0] == "Z" and int(fields[19]) == record.pid_began:
-            return _said(int(fields[49]))
-    asked = bytearray(struct.pack("Q56x", _EXIT))
-    with suppress(OSError):
-        fcntl.ioctl(process, _GET_INFO, asked)
-        (answered,) = struct.unpack_from("Q", asked)
-        if answered & _EXIT:
-            return _said(struct.unpack_from("i", asked, 60)[0])
+def code(process: int) -> int:
+    """The exit code of what has ended; 137 where nobody can tell any more, on an old kernel. The kernel tells of it
+    once its parent has reaped it, which a machine's first process does at once."""
+    for _ in range(50):
+        asked = bytearray(struct.pack("Q56x", _EXIT))
+        try:
+            fcntl.ioctl(process, _GET_INFO, asked)
+        except OSError:
+            break
+        if struct.unpack_from("Q", asked)[0] & _EXIT:
+            ended = os.waitstatus_to_exitcode(struct.unpack_from("i", asked, 60)[0])
+            return ended if ended >= 0 else 128 - ended
+        time.sleep(0.01)
     return _UNKNOWN
 
 
@@ -65,11 +67,6 @@ def abandon() -> None:
             if pid != os.getpid():
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-
-
-def _said(status: int) -> int:
-    ended = os.waitstatus_to_exitcode(status)
-    return ended if ended >= 0 else 128 - ended
 
 
 def _stat(pid: int) -> list[str]:
