@@ -7,6 +7,7 @@ descriptor is a finding. The programs are made anew for this, with traps at unde
 from __future__ import annotations
 
 import array
+import atexit
 import errno
 import fcntl
 import json
@@ -230,6 +231,7 @@ class Heir:
             door.listen()
             words = [str(folder), "heir", "3", "4", "--", *(command or ("/bin/false",))]
             self.pid = spawn(program, words, {3: theirs.fileno(), 4: door.fileno()})
+        atexit.register(self.control.close)  # its folder is gone by then, so that it ends after a few tries
         self.room = int(self.control.recv(64)[1:])
         self.kept: dict[bytes, str] = {}
         self._made = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import resource
+import shutil
 import signal
 import socket
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fuzz.native import Heir, rights
+from fuzz.native import Heir, ending, rights
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
@@ -316,3 +317,13 @@ def test_an_heir_starts_a_supervisor_with_all_that_was_kept(world: World) -> Non
     assert world("read('a')") == "of old"
     world.kill("control.send(b'Da'), os._exit(0)")
     os.waitpid(heir.pid, 0)
+
+
+def test_a_keeper_that_can_do_no_more_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    folder.mkdir()
+    heir = Heir(native.program("keeper"), folder)
+    heir.send(b"Ka", 1)
+    shutil.rmtree(folder)
+    heir.control.close()
+    assert ending(heir.pid) == 1

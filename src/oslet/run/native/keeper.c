@@ -241,6 +241,9 @@ static void ended(int well) {
     wanted = !well && (count || unburied());
     if (failures >= TRIES)
         refuse();
+    struct stat here;
+    if (failures >= TRIES && !stat(".", &here) && !here.st_nlink)
+        leave(1); /* nor can anybody ever ask for what is kept: the folder was removed */
     if (!count && (failures >= TRIES || (!wanted && !waiting())))
         leave(failures >= TRIES);
 }
