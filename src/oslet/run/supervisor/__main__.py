@@ -24,10 +24,11 @@ from oslet.codec import decode
 from oslet.errors import OsletError, RunError
 from oslet.run import records, wire
 from oslet.run.keeping import SETTINGS, Settings
+from oslet.run.supervisor import orphans
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.deciding import Asked
 from oslet.run.supervisor.filling import Given
-from oslet.run.supervisor.keeper import LISTENING, Keeper
+from oslet.run.supervisor.keeper import LISTENING, Death, Keeper
 from oslet.run.supervisor.lives import Life
 from oslet.run.supervisor.service import Service, Stdio
 
@@ -39,17 +40,17 @@ _TICK = 1.0
 class Supervisor:
     """The loop over everything that may be heard from."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, keeper: Keeper) -> None:
         found = decode((state / SETTINGS).read_bytes(), Settings, where=SETTINGS)
         given = Given(Path(found.crun), Path(found.slirp4netns) if found.slirp4netns else None, found.outer)
         self._poll = select.epoll()
         self._heard: dict[int, Callable[[], None]] = {}
         self._door = socket.socket(fileno=LISTENING)
-        self._keeper: Keeper | None = Keeper()
+        self._keeper: Keeper | None = keeper
         self._busy = 0
         self._attached: dict[int, tuple[socket.socket, Life]] = {}
         self._last = time.monotonic()
-        self.service = Service(state, given, self._keeper, self._capture)
+        self.service = Service(state, given, keeper, self._capture)
         (state / "runtime").mkdir(exist_ok=True)
         records.folders(state).mkdir(exist_ok=True, mode=0o700)
         self._ending = False
@@ -59,6 +60,10 @@ class Supervisor:
         self._hear(self._door.fileno(), self._admit)
         assert self._keeper
         self._hear(self._keeper.fileno(), self._bury)
+        for life in self.service.lives:
+            if orphans.orphaned(life.record):
+                self._orphan(life)
+        self._keeper.lives()
         while not self._ending:
             for descriptor, _ in self._poll.poll(_TICK, 64):
                 if heard := self._heard.get(descriptor):
@@ -84,6 +89,9 @@ class Supervisor:
         self._ending = self._ending or now - self._last > _IDLE
         self.service.pools.trim()
         self.service.wiring.tend()
+        if self._keeper and gone(self.service.state):
+            self._ending = True
+            abandon(self._keeper)
         if self._keeper is None:
             for life in self.service.lives:
                 if not records.there(life.record):
@@ -105,7 +113,36 @@ class Supervisor:
             self.service.died(death)
         else:
             self._unhear(self._keeper.fileno())
-            self._keeper = None
+            self._bequeath(self._keeper)
+
+    def _bequeath(self, keeper: Keeper) -> None:
+        """The keeper was killed. Another one takes its place, and another supervisor, its child, this one's: what this
+        one makes would not become the new keeper's."""
+        self._keeper = None
+        try:
+            for life in self.service.lives:
+                if (process := orphans.held(life.record)) >= 0:
+                    keeper.keep(f"{life.record.id}/process", process)
+                    os.close(process)
+            keeper.bequeath(self.service.state)
+        except (OSError, RunError) as error:
+            print(f"the keeper was killed, and there is no other: {error}", file=sys.stderr)
+        else:
+            os._exit(1)
+
+    def _orphan(self, life: Life) -> None:
+        """Hear of an end of which the keeper doesn't tell."""
+        process = self.service.processes.pop(life.record.id, -1)
+        process = orphans.held(life.record) if process < 0 else process
+        if process < 0:
+            return self.service.died(Death(life.record.pid, 137))
+
+        def ended() -> None:
+            self._unhear(process)
+            self.service.died(Death(life.record.pid, orphans.code(process)))
+            os.close(process)
+
+        return self._hear(process, ended)
 
     # Clients
 
@@ -263,12 +300,31 @@ def _given(fds: tuple[int, ...]) -> Iterator[Stdio]:
         wire.close(fds)
 
 
+def gone(state: Path) -> bool:
+    """Whether the folder was removed, or another one is in its place: the keeper and all it starts work in the old."""
+    try:
+        return not state.samefile(".")
+    except OSError:
+        return True
+
+
+def abandon(keeper: Keeper) -> None:
+    """End what nobody could find any more."""
+    orphans.abandon()
+    keeper.forget()
+
+
 def main(state: str) -> None:
     gc.freeze()
     gc.set_threshold(100_000)  # what is made for a start is gone after it, without cycles
     sys.setswitchinterval(0.0005)  # a start is not to wait 5 ms for a thread that fills a pool
     threading.stack_size(256 << 10)
-    Supervisor(Path(state)).run()
+    os.set_inheritable(LISTENING, False)
+    keeper = Keeper()
+    if gone(Path(state)):
+        abandon(keeper)
+    else:
+        Supervisor(Path(state), keeper).run()
     os._exit(0)  # threads that wait for clients are nobody's to wait for
 
 

@@ -115,6 +115,11 @@ class Lives:
             life.captured, life.plug = slot.captured, slot.plug
             self._by_pid[record.pid] = life
 
+    def ended(self, life: Life) -> None:
+        """Its process has; what the keeper may say of that pid again is no second end."""
+        with self.lock:
+            self._by_pid.pop(life.record.pid, None)
+
     def of(self, pid: int) -> Life | None:
         return self._by_pid.get(pid)
 
@@ -158,7 +163,8 @@ def clear(life: Life, runtime: Path, drop: Callable[[str], None]) -> None:
 
 
 def kill(record: Record, number: int) -> None:
-    """A signal to an instance's first process, if it is still that one."""
+    """A signal to an instance's first process, if it is still that one. RunError if another keeper's user namespace, of
+    which this process is no part, is around it."""
     import signal
 
     try:
@@ -170,5 +176,7 @@ def kill(record: Record, number: int) -> None:
             signal.pidfd_send_signal(target, number)
     except ProcessLookupError:
         pass
+    except PermissionError:
+        raise RunError(f"{record.name} is in the user namespace of a keeper that was killed") from None
     finally:
         os.close(target)

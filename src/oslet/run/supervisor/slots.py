@@ -224,7 +224,7 @@ def _make(words: list[str], place: Path, id: str, theirs: socket.socket) -> int:
                 (os.POSIX_SPAWN_DUP2, 1, 2),
                 *((os.POSIX_SPAWN_DUP2, fd, number) for number, fd in copies.items()),
             ],
-            setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGHUP],
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP],
             setsigmask=[],
         )
     except OSError as error:
