@@ -31,7 +31,7 @@ _PLACES = {
     "Wsgi": "python",
 }
 
-__all__ = list(_PLACES)  # noqa: PLE0605
+__all__ = list(_PLACES)
 
 
 def __getattr__(name: str) -> Any:

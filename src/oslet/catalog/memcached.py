@@ -7,7 +7,10 @@ from oslet.model.oslet import Check, Tcp
 
 
 class Memcached(Oslet):
-    """A Memcached server: it keeps nothing, and asks nobody for a password."""
+    """A Memcached server.
+
+    It keeps nothing, and asks nobody for a password.
+    """
 
     packages = ["memcached"]
     trim = "lean"  # the package has scripts, which would bring Perl

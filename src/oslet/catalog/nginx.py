@@ -74,7 +74,12 @@ class _Engine(Oslet):
 
 
 class Nginx(_Engine):
-    """nginx before an application: it passes on what it is asked, WebSockets too."""
+    """nginx before an application.
+
+    It passes on what it is asked, WebSockets too. For a configuration of your own, place a file of server blocks in a
+    subclass: `files = {**Nginx.files, "/etc/nginx/conf.d/site.conf": oslet.Template("./site.conf")}`. TLS is two secret
+    params more, and `listen 8443 ssl` there.
+    """
 
     files = {"/etc/oslet/nginx.conf": Text(MAIN), "/etc/nginx/conf.d/site.conf": Text(PROXY)}
     health = Tcp("{port}")
@@ -85,7 +90,11 @@ class Nginx(_Engine):
 
 
 class StaticSite(_Engine):
-    """A folder as a web site: /srv/site, a volume until a subclass places one there."""
+    """A folder as a web site.
+
+    The folder is the volume /srv/site: `oslet run catalog:static-site -v ./public:/srv/site`. A subclass has it in its
+    image instead, with `volumes = []` and `files = {**StaticSite.files, "/srv/site": "./public"}`.
+    """
 
     volumes = ["/srv/site"]
     files = {"/etc/oslet/nginx.conf": Text(MAIN), "/etc/nginx/conf.d/site.conf": Text(FOLDER)}

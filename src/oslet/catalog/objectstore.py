@@ -7,7 +7,11 @@ from oslet.model.oslet import Check, Http
 
 
 class ObjectStore(Oslet):
-    """An object store with the interface of S3, for tests: it is in memory, and lets everybody in."""
+    """An object store with the interface of S3, for tests.
+
+    It is moto's server: objects are in memory and gone at the end, and any credentials will do. Debian has no object
+    store that is one process: Ceph's gateway and Swift want a cluster around them, MinIO and Garage aren't packaged.
+    """
 
     packages = ["python3"]
     wheels = ["moto[s3]>=5.1", "flask>=3", "flask-cors>=5"]

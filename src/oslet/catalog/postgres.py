@@ -27,7 +27,8 @@ data={DATA}
 [ -e "$data/PG_VERSION" ] || {PROGRAMS}/initdb --pgdata="$data" {" ".join(INITDB)}
 if [ -s /run/secrets/password ]; then
   # The statement reads the file itself, so that the password is on no command line and needs no quoting here.
-  echo "DO \\$\\$BEGIN EXECUTE format('ALTER ROLE postgres PASSWORD %L', pg_read_file('/run/secrets/password')); END\\$\\$" |
+  set="EXECUTE format('ALTER ROLE postgres PASSWORD %L', pg_read_file('/run/secrets/password'))"
+  echo "DO \\$\\$BEGIN $set; END\\$\\$" |
     {PROGRAMS}/postgres --single -D "$data" -c config_file={SETTINGS} -c exit_on_error=on \\
       -c log_error_verbosity=terse -c log_min_error_statement=panic postgres >/dev/null
   access=password
@@ -53,7 +54,10 @@ default_text_search_config = 'pg_catalog.english'
 {settings}
 """
 
-READY = f"""[ -S /tmp/.s.PGSQL.{{port}} ] && while read -r line; do state=$line; done <{DATA}/postmaster.pid && [ "$state" = ready ]"""
+READY = (
+    "[ -S /tmp/.s.PGSQL.{port} ] && "
+    f'while read -r line; do state=$line; done <{DATA}/postmaster.pid && [ "$state" = ready ]'
+)
 """The last line of postmaster.pid is the server's state (pg_ctl(1) goes by it too): it takes connections before it can
 answer. The socket is this server's own, so the file is not one that a killed one left."""
 
@@ -66,7 +70,17 @@ def _access(method: str) -> Text:
 
 
 class Postgres(Oslet):
-    """A PostgreSQL server that keeps its data in a volume."""
+    """A PostgreSQL server that keeps its data in a volume.
+
+    The password is the instance's, not the data's: it is set at each start, before anybody can connect, so that
+    instances which begin as copies of one cluster share none, and a new password needs no more than a new start (which
+    costs 60 ms). Without one, whoever reaches the port is let in. It is published on this machine's loopback address
+    unless you say another, so that is the machine's users, and instances that share a network with it.
+
+    ICU knows English and what all languages need, which saves 26 MB; a subclass that sorts by another says
+    `features = {**Postgres.features, "icu": ["en", "sv"]}`. Extensions are packages: `packages = [*Postgres.packages,
+    "postgresql-{version}-postgis-3"]`. Of another suite, another `version`: 15 of bookworm.
+    """
 
     packages = ["postgresql-{version}", "dash"]
     user = "postgres"

@@ -25,7 +25,10 @@ class _Application(Oslet):
 
 
 class Asgi(_Application):
-    """An ASGI application (FastAPI, Starlette, Django, Litestar, …) under uvicorn."""
+    """An ASGI application (FastAPI, Starlette, Django, Litestar, …) under uvicorn.
+
+    To be subclassed: `app = "main:api"`, `files = {"/app": "./app"}`, `wheels = [*Asgi.wheels, "fastapi"]`.
+    """
 
     wheels = ["uvicorn"]
     command = [
@@ -36,7 +39,10 @@ class Asgi(_Application):
 
 
 class Wsgi(_Application):
-    """A WSGI application (Flask, Django, Pyramid, …) under gunicorn."""
+    """A WSGI application (Flask, Django, Pyramid, …) under gunicorn.
+
+    To be subclassed: `app = "main:app"`, `files = {"/app": "./app"}`, `wheels = [*Wsgi.wheels, "flask"]`.
+    """
 
     wheels = ["gunicorn"]
     command = [

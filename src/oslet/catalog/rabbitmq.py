@@ -49,14 +49,23 @@ LOADED = (
     "Missing = [M || M <- Modules, code:ensure_loaded(M) =/= {{module, M}}], "
     'io:format("~p ~p ~p~n", [length(Modules), Missing, crypto:hash(md5, <<"x">>)]), halt().'
 )
+PLUGINS = [
+    f"/usr/lib/rabbitmq/lib/*/plugins/*/{part}"
+    for part in ("ebin/**", "priv/schema/**", "priv/www/*", "priv/www/css/**", "priv/www/js/**", "priv/www/img/**")
+]
+"""Without rabbitmqadmin, which the management plugin hands out, and which is written in Python."""
 
 
 class RabbitMQ(Oslet):
-    """A RabbitMQ broker that keeps its queues in a volume."""
+    """A RabbitMQ broker that keeps its queues in a volume.
+
+    The user and the password are set at each start. A plugin that listens needs its port published, such as
+    `-p 15672` for rabbitmq_management.
+    """
 
     packages = ["rabbitmq-server", "dash"]
     trim = "lean"  # the package has seven copies of its command line, and one in Python
-    keep = ["/usr/lib/erlang/**", "/usr/lib/rabbitmq/lib/*/plugins/**"]
+    keep = ["/usr/lib/erlang/**", *PLUGINS]
     user = "rabbitmq"
     command = ["/bin/sh", "/usr/local/bin/start-rabbitmq"]
     ports = ["{port}"]

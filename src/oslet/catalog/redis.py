@@ -25,7 +25,10 @@ SCRIPT = "return {{cjson.encode({{redis.call('set', 'k', 'v')}}), redis.sha1hex(
 
 
 class Redis(Oslet):
-    """A Redis server that keeps its data in a volume."""
+    """A Redis server that keeps its data in a volume.
+
+    Without a password whoever reaches the port is let in, as with Postgres.
+    """
 
     packages = ["redis-server"]
     user = "redis"
@@ -39,7 +42,9 @@ class Redis(Oslet):
     checks = [Check("a script", exec=("redis-cli", "-p", "{port}", "eval", SCRIPT, "0"))]
 
     port: Port = param(6379, help="where it listens")
-    password: Secret = param("", min_length=8, pattern=r"[!#-\[\]-~]+", help="that clients give; without, none is asked")
+    password: Secret = param(
+        "", min_length=8, pattern=r"[!#-\[\]-~]+", help="that clients give; without, none is asked"
+    )
     memory: Size = param("64MiB", min="1MiB", help="how much data to hold")
     eviction: Enum = param("noeviction", choices=EVICTIONS, help="what goes when memory is full")
     appendonly: Enum = param("no", choices=("no", "yes"), help="whether each write is logged, beside snapshots")

@@ -137,7 +137,9 @@ def _about(param: Param) -> str:
     from oslet.codec.kinds import show
 
     none = isinstance(param.kind, SecretKind)
-    default = "required" if param.required else "default: none" if none else f"default: {show(param.kind, param.default)}"
+    default = (
+        "required" if param.required else "default: none" if none else f"default: {show(param.kind, param.default)}"
+    )
     return f"{param.help} ({default})" if param.help else f"({default})"
 
 

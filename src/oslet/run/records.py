@@ -10,7 +10,6 @@ import secrets
 import shutil
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 from msgspec import Struct
 
