@@ -149,7 +149,7 @@ def _config(rootfs: Path) -> dict[str, Any]:
     from oslet.run.ids import mapping
 
     process = Process(tuple(COMMAND), (("PATH", "/usr/bin:/bin"),), "/", 0, 0)
-    told = config(process, hostname="hello", mapping=mapping(0, 0), volumes=(), own_network=True)
+    told = config(process, hostname="hello", mapping=mapping(0, 0), volumes=())
     return {**told, "root": {"path": str(rootfs), "readonly": True}}
 
 

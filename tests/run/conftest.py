@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec import structs
 
 from oslet.model.image import Image
 from oslet.model.instance import Arguments, Instance
 from oslet.model.oslet import Start
 from oslet.model.tree import Entry, Tree
-from oslet.run import Places, Sealed, Tools, Wish, instances, remove, run, start
+from oslet.run import Places, Sealed, Tools, Wish, end, instances, remove, run, start
 from oslet.run.ids import store_owner
 from oslet.run.monitor import Stdio
+from oslet.store import Store
 
 SERVICE = 999
 APPLETS = (
@@ -59,12 +61,15 @@ class Toy(NamedTuple):
             name="toy", arch="amd64", plan="", tree="", lock="", start=Start(command=command, **contract),
             **{"params": (), "rendered": (), "files": 1, "size": 1, "uid": SERVICE, "gid": SERVICE, **image},
         )  # fmt: skip
-        return Sealed(value, "d" * 64, Tree(tuple(entries[p] for p in sorted(entries))), self.root)
+        store = Store(self.places.store)
+        tree = store.save(Tree(tuple(entries[p] for p in sorted(entries))))
+        value = structs.replace(value, tree=tree)
+        return Sealed(value, store.save(value), tree, self.root)
 
     def start(
         self, *command: str, wish: Wish = PLAIN, arguments: dict[str, Any] | None = None, **more: Any
     ) -> Instance:
-        return start(self.sealed(*command, **more), Arguments(arguments or {}), wish, self.tools, self.places)
+        return start(self.sealed(*command, **more), Arguments(arguments or {}), wish, lambda: self.tools, self.places)
 
     def run(
         self,
@@ -79,7 +84,7 @@ class Toy(NamedTuple):
         try:
             os.pwrite(files[0], stdin, 0)
             bound = Arguments(arguments or {})
-            code = run(self.sealed(*command, **more), bound, wish, self.tools, self.places, Stdio(*files))
+            code = run(self.sealed(*command, **more), bound, wish, lambda: self.tools, self.places, Stdio(*files))
             out, err = (os.pread(f, 1 << 20, 0).decode() for f in files[1:])
             return code, out, err
         finally:
@@ -128,11 +133,12 @@ def tools(home: Path) -> Tools:
 @pytest.fixture
 def toy(laid: tuple[Path, tuple[Entry, ...]], tools: Tools, tmp_path: Path) -> Iterator[Toy]:
     """The toy, with places of its own; fails the test that leaves an instance's process or folder behind."""
-    places = Places(tmp_path / "state", tmp_path / "data")
+    places = Places(tmp_path / "state", tmp_path / "data", tmp_path / "store")
     root, entries = laid
     yield Toy(root, tools, places, entries)
     for instance in instances(places.state):
         remove(places.state, instance.id, force=True)
+    end(places.state)
     purge(places)
     assert not list((places.state / "instances").glob("*")) if places.state.exists() else True
 

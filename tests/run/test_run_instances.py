@@ -14,11 +14,13 @@ import pytest
 from oslet.errors import RunError
 from oslet.model.instance import Secret
 from oslet.model.oslet import Exec, File, Http, SecretFile, Template
+from oslet.model.param import Param, PortKind, SecretKind
 from oslet.model.tree import Entry
 from oslet.run import (
     Limits,
     Wish,
     await_healthy,
+    end,
     execute,
     find,
     healthy,
@@ -86,7 +88,7 @@ def test_the_callers_files_stay_the_callers(toy: Toy, tmp_path: Path) -> None:
 
     with (tmp_path / "out").open("wb") as file:
         stdio = Stdio(file.fileno(), file.fileno(), file.fileno())
-        run(toy.sealed("/bin/echo", "x"), Arguments({}), Wish(), toy.tools, toy.places, stdio)
+        run(toy.sealed("/bin/echo", "x"), Arguments({}), Wish(), lambda: toy.tools, toy.places, stdio)
     assert (tmp_path / "out").stat().st_uid == os.geteuid()
     assert (tmp_path / "out").read_text() == "x\n"
 
@@ -134,10 +136,10 @@ def test_another_stop_signal(toy: Toy) -> None:
     assert stop(toy.places.state, "int") == 7
 
 
-def test_the_truth_is_told_when_the_monitor_is_killed(toy: Toy) -> None:
+def test_the_truth_is_told_when_it_is_killed(toy: Toy) -> None:
     toy.start("/bin/sleep", "60", wish=Wish(name="a"))
     folder, record = find(toy.places.state, "a")
-    os.kill(record.monitor, signal.SIGKILL)
+    os.kill(record.pid, signal.SIGKILL)
     assert wait(toy.places.state, "a", timeout=10) == 137
     assert inspect(toy.places.state, "a").state == "exited"
     assert began(record.pid) is None
@@ -171,7 +173,7 @@ def test_a_terminal(toy: Toy) -> None:
         stdio = Stdio(theirs, theirs, theirs)
         code = run(
             toy.sealed("/bin/sh", "-c", "[ -t 0 ] && [ -t 1 ] && echo $TERM; sleep 0.3; exit 3"),
-            Arguments({}), Wish(tty=True, env=(("TERM", "vt100"),)), toy.tools, toy.places, stdio,
+            Arguments({}), Wish(tty=True, env=(("TERM", "vt100"),)), lambda: toy.tools, toy.places, stdio,
         )  # fmt: skip
         assert code == 3 and readable(mine, 5) and os.read(mine, 100).strip() == b"vt100"
     finally:
@@ -211,6 +213,7 @@ def test_templates_and_secrets_are_the_instances_own(toy: Toy) -> None:
     toy.start(
         "/bin/sh", "-c", "cat /etc/toy/toy.conf /run/secrets/token; stat -c %a:%u /run/secrets/token; sleep 60",
         wish=Wish(name="a"), arguments={"port": 8080, "token": Secret("hushhush")}, rendered=(conf, SECRET),
+        params=(Param("port", PortKind()), Param("token", SecretKind())),
     )  # fmt: skip
     state = toy.places.state
     folder, record = find(state, "a")
@@ -222,7 +225,7 @@ def test_templates_and_secrets_are_the_instances_own(toy: Toy) -> None:
     assert text == f"listen 8080\nhushhush400:{SERVICE}\n"
     seen = [p for p in state.rglob("*") if p.is_file() and p != folder / "stdout.log" and b"hushhush" in p.read_bytes()]
     assert seen == []
-    for pid in (record.monitor, record.pid):
+    for pid in (record.pid,):
         assert b"hushhush" not in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
@@ -251,10 +254,10 @@ def test_a_volume_is_filled_once_kept_and_writable(toy: Toy) -> None:
 def test_a_given_folder(toy: Toy, tmp_path: Path) -> None:
     (tmp_path / "given: a,b").mkdir(mode=0o755)
     (tmp_path / "given: a,b/x").write_text("hers\n")
-    wish = Wish(volumes={"/data": tmp_path / "given: a,b"})
+    wish = Wish(volumes={"/data": str(tmp_path / "given: a,b")})
     assert toy.run("/bin/cat", "/data/x", wish=wish)[:2] == (0, "hers\n")
     with pytest.raises(RunError, match="no folder"):
-        toy.run("/bin/true", wish=Wish(volumes={"/data": tmp_path / "none"}))
+        toy.run("/bin/true", wish=Wish(volumes={"/data": str(tmp_path / "none")}))
 
 
 @pytest.mark.parametrize("call", ["mount -t tmpfs x /tmp", "unshare -U true", "chroot / true", "mknod /tmp/x c 1 3"])
@@ -268,6 +271,7 @@ def test_limits_are_kept_and_leave_no_cgroup(toy: Toy) -> None:
     before = {p for p in Path("/sys/fs/cgroup").rglob("oslet/*") if p.is_dir()}
     code, _, err = toy.run("/bin/sh", "-c", many, wish=Wish(limits=Limits(pids=12, memory=64 << 20, cpus=0.5)))
     assert code != 0 and "fork" in err
+    end(toy.places.state)
     assert {p for p in Path("/sys/fs/cgroup").rglob("oslet/*") if p.is_dir()} <= before
 
 
@@ -311,5 +315,7 @@ def test_nothing_is_left(toy: Toy) -> None:
     assert mounts() == before
     remove(toy.places.state, "a", force=True)
     assert mounts() == before
+    end(toy.places.state)
     assert not [p for p in (toy.places.state / "runtime").iterdir() if p.name != ".cache"]
-    assert (began(record.monitor), began(record.pid)) == (None, None)
+    assert not (toy.places.state / "socket").exists()
+    assert began(record.pid) is None

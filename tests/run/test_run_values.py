@@ -87,13 +87,9 @@ def test_placing_makes_owners_modes_and_parents(tmp_path: Path) -> None:
         (Entry("/etc", "dir", 0o755), Entry("/run", "dir", 0o755), Entry("/var/run", "link", 0o777, target="/run"))
     )
     node = placing.Node("/var/run/s/token", 0o400, 999, 999, data=b"x")
-    subordinate = Mapping(
-        RANGE, RANGE, (Extent(0, 0, 1), Extent(1, 1, 65_535)), (Extent(0, 0, 1), Extent(1, 1, 65_535))
-    )
-    placed = placing.place(tmp_path, [node], placing.Index.of(tree), tmp_path, subordinate)
+    placing.place(tmp_path, [node], placing.Index.of(tree), tmp_path, SINGLE)
     assert (tmp_path / "run/s/token").stat().st_mode & 0o7777 == 0o400
     assert (tmp_path / "tmp").stat().st_mode & 0o7777 == 0o1777
-    assert placed.owners == {"999:999": ["/run/s/token"]}
 
 
 def test_nothing_stands_below_a_file(tmp_path: Path) -> None:
@@ -125,7 +121,7 @@ def test_limits_on_both_kinds_of_cgroup(tmp_path: Path) -> None:
 
 def test_the_configuration_is_tight() -> None:
     run = config.Process(("/x",), (("A", "b"),), "/", 999, 999, capabilities=("net_bind_service",))
-    whole = config.config(run, hostname="h", mapping=SINGLE, volumes=["/v"], own_network=True)
+    whole = config.config(run, hostname="h", mapping=SINGLE, volumes=[("/w", "/v")])
     assert whole["process"]["noNewPrivileges"] is True
     assert set(whole["process"]["capabilities"]["bounding"]) == {"CAP_NET_BIND_SERVICE"}
     kinds = {"user", "mount", "pid", "ipc", "uts", "cgroup", "network"}

@@ -29,7 +29,7 @@ def used(toy: Toy, script: str) -> tuple[int, str, dict[str, Use]]:
     try:
         sealed = toy.sealed("sh", "-c", script)
         streams = Stdio(null, out, null)
-        code = run(sealed, Arguments({}), WATCHED, toy.tools, toy.places, streams, ending=endings.append)
+        code = run(sealed, Arguments({}), WATCHED, lambda: toy.tools, toy.places, streams, ending=endings.append)
         said = os.pread(out, 1 << 16, 0).decode()
     finally:
         os.close(null)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from oslet.model.image import Built
     from oslet.model.instance import Arguments
     from oslet.model.param import ItemKind, Param
-    from oslet.run import Ending, Sealed, Tools, Wish
+    from oslet.run import Ending, Sealed, Wish
     from oslet.workspace import Workspace
 
 OPTIONS = (
@@ -59,10 +59,10 @@ def quick(words: Sequence[str]) -> int:
         arguments = bound(built.image.params, found.given)
         wish = wished(options, found.rest)
         bare = _untrimmed(workspace, built) if wish.watched else None
-        sealed, tools = bare or workspace.sealed(built), workspace.tools_for(built, wish)
+        sealed = bare or workspace.sealed(built)
     if "detach" in options:
         return _detached(workspace, built, arguments, wish, options, bare)
-    return _attached(workspace, built, sealed, arguments, wish, tools)
+    return _attached(workspace, built, sealed, arguments, wish)
 
 
 def _untrimmed(workspace: Workspace, built: Built) -> Sealed:
@@ -71,11 +71,13 @@ def _untrimmed(workspace: Workspace, built: Built) -> Sealed:
     return untrimmed(workspace, built)
 
 
-def _attached(
-    workspace: Workspace, built: Built, sealed: Sealed, arguments: Arguments, wish: Wish, tools: Tools
-) -> int:
+def _attached(workspace: Workspace, built: Built, sealed: Sealed, arguments: Arguments, wish: Wish) -> int:
     from oslet.cli.render import talk
+    from oslet.model.tree import Tree
     from oslet.run import run
+
+    def tree() -> Tree:
+        return workspace.store.load(sealed.tree, Tree)
 
     def ending(end: Ending) -> None:
         if wish.watched:
@@ -83,15 +85,16 @@ def _attached(
         elif end.code:
             from oslet.trim.missing import missing
 
-            for lost in missing(end.said, sealed.tree) if end.said else ():
+            for lost in missing(end.said, tree()) if end.said else ():
                 talk(f"oslet: {lost}")
 
     try:
+        tools = workspace.instance_tools
         return run(sealed, arguments, wish, tools, workspace.places, notice=talk, ending=ending)
     except RunError as error:
         from oslet.workspace.watching import explained
 
-        raise explained(error, sealed.tree) from None
+        raise explained(error, tree()) from None
 
 
 def _tell_audit(workspace: Workspace, built: Built, end: Ending) -> None:

@@ -57,7 +57,7 @@ class Instance(Struct, frozen=True):
     name: str
     image: str
     image_name: str
-    state: Literal["created", "running", "exited"]
+    state: Literal["running", "restarting", "exited"]
     ports: tuple[int, ...]
     created: float
     pid: int = 0

@@ -1,8 +1,8 @@
-"""Instances: one image running with its arguments, made by a well-kept OCI runtime, with no daemon behind it.
+"""Instances: one image running with its arguments, made by a well-kept OCI runtime, in slots that wait for them.
 
-The sentences of a start stand in ``starting.launch``; what runs, in ``records``; ids, in ``ids``; what the OCI runtime
-is told, in ``config``; the shell that watches over one instance, in ``enter.sh``. The room's words are loaded when
-they are first used: a build asks for ids alone.
+A caller's words are in ``asking``; they go over ``wire`` to the supervisor (``supervisor/``), which ``client`` finds or
+starts. What runs is told by ``records``, without asking anybody. The room's words are loaded when they are first used:
+a build asks for ids alone.
 """
 
 from __future__ import annotations
@@ -10,27 +10,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from oslet.run.asking import Clone as Clone
+    from oslet.run.asking import Places as Places
+    from oslet.run.asking import Sealed as Sealed
+    from oslet.run.asking import Wish as Wish
+    from oslet.run.client import end as end
     from oslet.run.entering import execute as execute
     from oslet.run.foreground import Ending as Ending
     from oslet.run.foreground import run as run
     from oslet.run.health import await_healthy as await_healthy
     from oslet.run.health import healthy as healthy
     from oslet.run.limits import Limits as Limits
-    from oslet.run.living import Line as Line
     from oslet.run.living import Stats as Stats
     from oslet.run.living import inspect as inspect
-    from oslet.run.living import logs as logs
-    from oslet.run.living import prune as prune
     from oslet.run.living import remove as remove
     from oslet.run.living import send as send
     from oslet.run.living import stats as stats
     from oslet.run.living import stop as stop
     from oslet.run.living import wait as wait
+    from oslet.run.output import Line as Line
+    from oslet.run.output import logs as logs
     from oslet.run.records import find as find
     from oslet.run.records import instances as instances
-    from oslet.run.reserving import Places as Places
-    from oslet.run.reserving import Sealed as Sealed
-    from oslet.run.reserving import Wish as Wish
+    from oslet.run.starting import park as park
     from oslet.run.starting import start as start
     from oslet.run.tools import Tools as Tools
     from oslet.run.volumes import remove_volume as remove_volume
@@ -40,10 +42,12 @@ _PLACES = {
     "foreground": "Ending run",
     "health": "await_healthy healthy",
     "limits": "Limits",
-    "living": "Line Stats inspect logs prune remove send stats stop wait",
+    "living": "Stats inspect remove send stats stop wait",
+    "output": "Line logs",
     "records": "find instances",
-    "reserving": "Places Sealed Wish",
-    "starting": "start",
+    "asking": "Clone Places Sealed Wish",
+    "client": "end",
+    "starting": "park start",
     "tools": "Tools",
     "volumes": "remove_volume",
 }

@@ -40,6 +40,9 @@ MASKED = (
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 """What would set something in the machine."""
 
+OWN = -1
+"""In a descriptor's place: a new network namespace that leads nowhere."""
+
 TTY_GROUP = 5
 """Debian's ``tty``, which owns terminals where the instance has such a group."""
 
@@ -69,30 +72,49 @@ def process(wanted: Process) -> dict[str, Any]:
         "noNewPrivileges": True,
         # Ambient too, since a service user's exec would lose the others.
         "capabilities": dict.fromkeys(("bounding", "effective", "inheritable", "permitted", "ambient"), names),
-        "rlimits": [{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}],
+        "rlimits": [{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}, _files()],
     }
 
 
 def config(
-    run: Process, *, hostname: str, mapping: Mapping, volumes: Sequence[str], own_network: bool, writable: bool = True
+    run: Process,
+    *,
+    hostname: str,
+    mapping: Mapping,
+    volumes: Sequence[tuple[str, str]],
+    network: int | None = OWN,
+    writable: bool = True,
 ) -> dict[str, Any]:
-    """The whole configuration. ``volumes`` are paths inside, in the order of the monitor's arguments."""
-    namespaces = ["user", "mount", "pid", "ipc", "uts", "cgroup", *(["network"] if own_network else [])]
+    """The whole configuration. ``volumes`` are folders here and their paths inside; ``network`` is the descriptor of a
+    namespace to join, ``OWN`` for a new one, or None for the caller's."""
+    namespaces = [{"type": name} for name in ("user", "mount", "pid", "ipc", "uts", "cgroup")]
+    if network is not None:
+        joined = {} if network == OWN else {"path": f"/proc/{os.getpid()}/fd/{network}"}
+        namespaces.append({"type": "network", **joined})
     return {
         "ociVersion": "1.0.2",
         "process": process(run),
         "root": {"path": "root", "readonly": not writable},
         "hostname": hostname,
-        "mounts": [*_mounts(mapping), *(_volume(i, path) for i, path in enumerate(volumes))],
+        "mounts": [*_mounts(mapping), *(_volume(source, path) for source, path in volumes)],
         "linux": {
             "uidMappings": [_extent(e) for e in mapping.inner_uids],
             "gidMappings": [_extent(e) for e in mapping.inner_gids],
-            "namespaces": [{"type": name} for name in namespaces],
+            "namespaces": namespaces,
             "seccomp": seccomp(),
             "maskedPaths": list(MASKED),
             "readonlyPaths": list(READ_ONLY),
         },
     }
+
+
+@cache
+def _files() -> dict[str, Any]:
+    """Descriptors: 1024, which select(2) can take, unless the application asks for more."""
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return {"type": "RLIMIT_NOFILE", "soft": min(1024, hard), "hard": hard}
 
 
 def _extent(extent: tuple[int, int, int]) -> dict[str, int]:
@@ -116,8 +138,7 @@ def _mount(path: str, kind: str, options: list[str]) -> dict[str, Any]:
     return {"destination": path, "type": kind, "source": kind, "options": options}
 
 
-def _volume(number: int, path: str) -> dict[str, Any]:
-    source = f"{PLACE}/volumes/{number}"
+def _volume(source: str, path: str) -> dict[str, Any]:
     return {"destination": path, "type": "bind", "source": source, "options": ["rbind", "rw", "nosuid", "nodev"]}
 
 

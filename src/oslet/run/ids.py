@@ -81,34 +81,47 @@ def back(extents: tuple[Extent, ...], number: int) -> int | None:
 @cache
 def store_owner() -> int | None:
     """Who plays an instance's root on disk: the base of root's range; None (the caller) for an ordinary user."""
-    if os.geteuid() != 0:
-        return None
+    return _root_base() if os.geteuid() == 0 else None
+
+
+def _root_base() -> int:
     given = _subordinate(Path("/etc/subuid"), 0)
     return given.outside if given and given.length >= COUNT else ROOT_BASE
 
 
-def mapping(uid: int, gid: int) -> Mapping:
-    """The mapping for an instance whose service user is ``uid``:``gid``; RunError if that one can't be had."""
-    owner = store_owner()
-    if owner is not None:
-        whole = (Extent(0, owner, COUNT),)
-        return Mapping((), (), whole, whole)
+class Outer(NamedTuple):
+    """The ids of the namespace that encloses a user's instances; empty for root, who needs none."""
+
+    uids: tuple[Extent, ...] = ()
+    gids: tuple[Extent, ...] = ()
+
+
+def outer() -> Outer:
+    """The caller's: itself as root, and its subordinate ids where it has some of both kinds."""
+    if os.geteuid() == 0:
+        return Outer()
+    me, group = Extent(0, os.geteuid(), 1), Extent(0, os.getegid(), 1)
     uids, gids = _range("uid"), _range("gid")
-    me, group = os.geteuid(), os.getegid()
-    if uids is None or gids is None:
-        return Mapping((Extent(0, me, 1),), (Extent(0, group, 1),), (Extent(uid, 0, 1),), (Extent(gid, 0, 1),))
-    for word, number, extent in (("uid", uid, uids), ("gid", gid, gids)):
+    return Outer((me, uids), (group, gids)) if uids and gids else Outer((me,), (group,))
+
+
+def mapping(uid: int, gid: int, outside: Outer | None = None) -> Mapping:
+    """The mapping for an instance whose service user is ``uid``:``gid``, below the caller's ids or those ``outside``;
+    RunError if that user can't be had."""
+    around = outer() if outside is None else outside
+    if not around.uids:
+        whole = (Extent(0, _root_base(), COUNT),)
+        return Mapping((), (), whole, whole)
+    if len(around.uids) == 1:
+        return Mapping(*around, (Extent(uid, 0, 1),), (Extent(gid, 0, 1),))
+    for word, number, extent in (("uid", uid, around.uids[1]), ("gid", gid, around.gids[1])):
         if number > extent.length:
             raise RunError(
                 f"the service user's {word} {number} lies outside your {extent.length} subordinate ids",
                 where=f"/etc/sub{word}",
                 hint=f"ask root for a longer range: usermod --add-sub{word}s",
             )
-    return Mapping(*(o for o in (_outer(me, uids), _outer(group, gids))), *(_inner(e) for e in (uids, gids)))
-
-
-def _outer(caller: int, extent: Extent) -> tuple[Extent, ...]:
-    return Extent(0, caller, 1), Extent(1, extent.outside, extent.length)
+    return Mapping(*around, *(_inner(extents[1]) for extents in around))
 
 
 def _inner(extent: Extent) -> tuple[Extent, ...]:

@@ -42,7 +42,7 @@ def inside(mapping: ids.Mapping, command: Sequence[str], *, failed: Path, timeou
     waiting = monitor.Monitor(pid, hears, says, failed.parent)
     try:
         monitor.hear(waiting)
-        monitor.map_ids(waiting, mapping)
+        monitor.map_ids(pid, mapping)
         monitor.proceed(waiting)
         return monitor.finished(waiting, timeout) and not failed.exists()
     finally:

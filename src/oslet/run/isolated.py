@@ -93,7 +93,7 @@ def _run(
     )
     try:
         monitor.hear(made)
-        monitor.map_ids(made, mapping)
+        monitor.map_ids(made.pid, mapping)
         monitor.proceed(made)
         monitor.hear(made)
         for name in ("upper", "work", "root", "own", "volumes", "changes"):
@@ -121,7 +121,7 @@ def _run(
 
 def _config(command: tuple[str, ...], mapping: ids.Mapping, *, writable: bool) -> dict[str, object]:
     run = config.Process(command, _ENVIRONMENT, "/", 0, 0, capabilities=_CAPABILITIES)
-    whole = config.config(run, hostname="build", mapping=mapping, volumes=(), own_network=True, writable=writable)
+    whole = config.config(run, hostname="build", mapping=mapping, volumes=(), writable=writable)
     for path in ("/tmp", "/run"):
         options = ["nosuid", "nodev", "mode=1777" if path == "/tmp" else "mode=755", "size=1g"]
         whole["mounts"].append({"destination": path, "type": "tmpfs", "source": "tmpfs", "options": options})

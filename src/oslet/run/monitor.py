@@ -190,29 +190,29 @@ def close(monitor: Monitor) -> None:
     os.close(monitor.says)
 
 
-def map_ids(monitor: Monitor, mapping: ids.Mapping) -> None:
-    """Give the monitor's user namespace its ids: itself where one is all, by ``newuidmap(1)`` for a range."""
+def map_ids(pid: int, mapping: ids.Mapping) -> None:
+    """Give the user namespace of ``pid`` its ids: itself where one is all, by ``newuidmap(1)`` for a range."""
     if not mapping.rootless:
         return
-    if mapping.single:
+    if len(mapping.outer_uids) == 1:
         # A group map may be written without privilege once setgroups is denied: user_namespaces(7).
-        _write(monitor, "setgroups", "deny")
-        _write(monitor, "uid_map", _text(mapping.outer_uids))
-        _write(monitor, "gid_map", _text(mapping.outer_gids))
+        _write(pid, "setgroups", "deny")
+        _write(pid, "uid_map", _text(mapping.outer_uids))
+        _write(pid, "gid_map", _text(mapping.outer_gids))
         return
     running = []
     for name, extents in (("newuidmap", mapping.outer_uids), ("newgidmap", mapping.outer_gids)):
         numbers = _text(extents).split()
-        running.append((name, os.posix_spawn(program(name), [name, str(monitor.pid), *numbers], os.environ)))
-    for name, pid in running:
-        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
-            kill(monitor.pid)
+        running.append((name, os.posix_spawn(program(name), [name, str(pid), *numbers], os.environ)))
+    for name, child in running:
+        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+            kill(pid)
             raise RunError(f"{name} refuses your subordinate ids", where=f"/etc/sub{name[3:6]}")
 
 
-def _write(monitor: Monitor, name: str, text: str) -> None:
+def _write(pid: int, name: str, text: str) -> None:
     try:
-        Path(f"/proc/{monitor.pid}/{name}").write_text(text)
+        Path(f"/proc/{pid}/{name}").write_text(text)
     except OSError as error:
         raise RunError(f"ids can't be mapped: {error.strerror}", where=f"/proc/…/{name}") from None
 

@@ -64,11 +64,11 @@ class Index(NamedTuple):
         return done or "/"
 
 
-def owned(tree: Tree) -> tuple[Node, ...]:
+def owned(index: Index) -> tuple[Node, ...]:
     """What a shared tree on disk can't express: other owners than root, and folders with a mode of their own."""
     return tuple(
         Node(e.path, e.mode, e.uid, e.gid, folder=e.kind == "dir")
-        for e in tree.entries
+        for e in index.entries.values()
         if (e.kind != "link" and (e.uid or e.gid)) or (e.kind == "dir" and (e.mode & 0o7000 or e.mode & 0o755 != 0o755))
     )
 
@@ -114,13 +114,7 @@ _ALWAYS = (
 )
 
 
-class Placed(NamedTuple):
-    """What remains to be owned by others: paths by ``uid:gid``, to be set from inside the user namespace."""
-
-    owners: dict[str, list[str]]
-
-
-def place(upper: Path, nodes: Iterable[Node], index: Index, root: Path, mapping: ids.Mapping) -> Placed:
+def place(upper: Path, nodes: Iterable[Node], index: Index, root: Path, mapping: ids.Mapping) -> None:
     """Make ``nodes`` in ``upper``, an empty folder that nobody else writes to, with the tree's own parents above.
 
     Links are followed in the tree's value, never on disk, so no path leads out of ``upper``.
@@ -131,39 +125,49 @@ def place(upper: Path, nodes: Iterable[Node], index: Index, root: Path, mapping:
         for parent in _parents(path):
             laid.setdefault(parent, _as_in_tree(parent, index))
         laid[path] = node._replace(path=path)
-    owners: dict[str, list[str]] = {}
     upper.chmod(0o755)
-    _own(upper, Node("/", 0o755, folder=True), mapping, owners, "/")
+    own(upper, 0, 0, mapping)
     for path in sorted(laid):
-        node = laid[path]
-        target = upper / path[1:]
-        if node.folder:
-            target.mkdir(exist_ok=True)
-        elif node.data is not None:
-            _write(target, node.data)
-        else:
-            shutil.copyfile(root / path[1:], target, follow_symlinks=False)
-        _own(target, node, mapping, owners, path)
-        target.chmod(node.mode)
-    return Placed(owners)
+        _lay(upper, laid[path], root, mapping)
+
+
+def add(root: Path, nodes: Iterable[Node], index: Index, mapping: ids.Mapping) -> None:
+    """Write files into a root that is furnished already, and that nobody else writes to yet."""
+    for node in nodes:
+        path = index.resolve(node.path)
+        missing = [p for p in _parents(path) if p not in index.entries and not (root / p[1:]).is_dir()]
+        for each in (*(Node(p, 0o755, folder=True) for p in missing), node._replace(path=path)):
+            _lay(root, each, root, mapping)
+
+
+def _lay(upper: Path, node: Node, root: Path, mapping: ids.Mapping) -> None:
+    target = upper / node.path[1:]
+    if node.folder:
+        target.mkdir(exist_ok=True)
+    elif node.data is not None:
+        _write(target, node.data)
+    else:
+        shutil.copyfile(root / node.path[1:], target, follow_symlinks=False)
+    own(target, node.uid, node.gid, mapping)
+    target.chmod(node.mode)
 
 
 def _write(target: Path, data: bytes) -> None:
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
 
 
-def _own(target: Path, node: Node, mapping: ids.Mapping, owners: dict[str, list[str]], path: str) -> None:
-    if mapping.single:
+def own(target: Path | int, uid: int, gid: int, mapping: ids.Mapping) -> None:
+    """Give a path, or what a descriptor means, to a user of the instance, as the namespace around it calls that one.
+    An id that doesn't exist there leaves it as it is."""
+    outer = ids.through(mapping.inner_uids, uid), ids.through(mapping.inner_gids, gid)
+    if outer[0] is None or outer[1] is None:
         return
-    uid, gid = ids.through(mapping.inner_uids, node.uid), ids.through(mapping.inner_gids, node.gid)
-    if uid is None or gid is None:
-        return
-    if not mapping.rootless:
-        os.chown(target, uid, gid)
-    elif uid or gid:
-        owners.setdefault(f"{uid}:{gid}", []).append(path)
+    if isinstance(target, int):
+        os.fchown(target, outer[0], outer[1])
+    else:
+        os.chown(target, outer[0], outer[1], follow_symlinks=False)
 
 
 def _parents(path: str) -> list[str]:

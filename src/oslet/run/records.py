@@ -6,8 +6,7 @@ it lives is asked of the kernel each time, by pid *and* start time, so that no c
 
 from __future__ import annotations
 
-import secrets
-import shutil
+import os
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from oslet.codec import canonical, decode
 from oslet.errors import IntegrityError, RunError
 from oslet.model.instance import Instance
 from oslet.model.oslet import Health
-from oslet.run import limits
 
 RECORD, EXIT, STDOUT, STDERR, RUNTIME_LOG = "record.json", "exit", "stdout.log", "stderr.log", "runtime.log"
 
@@ -31,7 +29,10 @@ class Published(Struct, frozen=True):
 
 
 class Record(Struct, frozen=True):
-    """What was started, and by which processes. ``began`` are kernel ticks since boot, ``boot`` that boot's id."""
+    """What was started, and by which process. ``pid_began`` is in kernel ticks since boot, ``boot`` that boot's id.
+
+    ``slot`` is its sandbox's id, another one after each restart; ``token`` is the request that it came of.
+    """
 
     id: str
     name: str
@@ -39,14 +40,11 @@ class Record(Struct, frozen=True):
     image_name: str
     created: float
     boot: str
-    monitor: int
-    began: int
     pid: int
+    pid_began: int
+    slot: str
     uid: int
     gid: int
-    rootless: bool
-    single: bool
-    crun: str
     env: tuple[tuple[str, str], ...]
     workdir: str
     capabilities: tuple[str, ...]
@@ -55,29 +53,18 @@ class Record(Struct, frozen=True):
     network: str
     cgroups: tuple[str, ...]
     health: Health | None = None
-    secret_env: tuple[str, ...] = ()
     remove: bool = False
-    pid_began: int = 0
-    carrier: int = 0
-    carrier_began: int = 0
-    """The process that carries a private network's ports; 0 where there is none."""
+    restart: Literal["no", "on-failure", "always"] = "no"
+    restarts: int = 0
+    restarting: bool = False
+    token: str = ""
     watcher: int = 0
     watcher_began: int = 0
     """The process that records what a watched instance uses; 0 where there is none."""
-    starting: bool = False
-    """Whether it is still being made: ``monitor`` is then the process that makes it, which is nobody's to kill."""
 
 
 def folders(state: Path) -> Path:
     return state / "instances"
-
-
-def create(state: Path) -> Path:
-    """A fresh folder, for its owner's eyes only; its name is the instance's id."""
-    folders(state).mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder = folders(state) / secrets.token_hex(6)
-    folder.mkdir(mode=0o700)
-    return folder
 
 
 def write(folder: Path, record: Record) -> None:
@@ -100,17 +87,23 @@ def boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def began(pid: int) -> int | None:
-    """When a process started, in ticks since boot; None if it's gone or a zombie. ``proc_pid_stat(5)``."""
+def began(pid: int, *, ended: bool = False) -> int | None:
+    """When a process started, in ticks since boot; None if it's gone or, unless ``ended`` ones count, a zombie.
+    ``proc_pid_stat(5)``."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
     except OSError:
         return None
-    return None if fields[0] in "ZX" else int(fields[19])
+    return None if fields[0] in "ZX" and not ended else int(fields[19])
 
 
 def alive(record: Record) -> bool:
-    return record.boot == boot() and began(record.monitor) == record.began
+    return record.boot == boot() and began(record.pid) == record.pid_began
+
+
+def there(record: Record) -> bool:
+    """Whether it lives, or has ended but for its exit code being written down."""
+    return record.boot == boot() and began(record.pid, ended=True) == record.pid_began
 
 
 def children(pid: int) -> tuple[int, ...]:
@@ -146,27 +139,38 @@ def _parents() -> dict[int, int]:
 
 def observe(folder: Path, record: Record) -> Instance:
     """What a record and the kernel say together, now."""
-    running = alive(record)
-    code: int | None = None
-    ended: float | None = None
-    if not running:
-        try:
-            file = folder / EXIT
-            code, ended = int(file.read_text()), file.stat().st_mtime
-        except (OSError, ValueError):
-            code = 137  # nobody was left to write it: the monitor was killed, and all it held with it
+    code, ended = _ending(folder)
+    running = code is None and (record.restarting or there(record))
+    if code is None and not running:
+        code, ended = _ending(folder)  # written meanwhile; else nobody was left to write it
+        code = 137 if code is None else code
     return Instance(
         id=record.id,
         name=record.name,
         image=record.image,
         image_name=record.image_name,
-        state="exited" if not running else "created" if record.starting else "running",
+        state="restarting" if running and record.restarting else "running" if running else "exited",
         ports=tuple(p.host for p in record.published),
         created=record.created,
         pid=record.pid if running else 0,
         exit_code=code,
         ended=ended,
     )
+
+
+def _ending(folder: Path) -> tuple[int | None, float | None]:
+    try:
+        with (folder / EXIT).open() as file:
+            return int(file.read()), os.fstat(file.fileno()).st_mtime
+    except (OSError, ValueError):
+        return None, None
+
+
+def end(folder: Path, code: int) -> None:
+    """Write the exit code; atomic."""
+    fresh = folder / f"{EXIT}.new"
+    fresh.write_text(str(code))
+    fresh.replace(folder / EXIT)
 
 
 def instances(state: Path) -> tuple[Instance, ...]:
@@ -201,11 +205,3 @@ def _nearest(name: str, names: list[str]) -> str:
 
     close = difflib.get_close_matches(name, names, 1)
     return f"did you mean {close[0]!r}?" if close else ""
-
-
-def discard(state: Path, folder: Path, record: Record | None) -> None:
-    """Remove all that is left of an instance that doesn't run: its folder, its runtime's state, its cgroups."""
-    if record:
-        limits.remove(tuple(Path(c) for c in record.cgroups))
-    shutil.rmtree(state / "runtime" / folder.name, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)

@@ -6,21 +6,24 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from oslet.errors import RunError
 from oslet.run import ids
-from oslet.run.placing import Index
+from oslet.run.asking import Clone
+from oslet.run.placing import Index, own
+
+_PATHS = ("/", ".", "~")
 
 
 class Volume(NamedTuple):
-    """A folder of this machine, and where the instance has it."""
+    """Where the instance has it, and the folder of this machine that it is, or is a clone of."""
 
     path: str
-    host: Path
+    host: Path | Clone
 
 
-def chosen(declared: Sequence[str], given: Mapping[str, Any], data: Path, name: str) -> tuple[Volume, ...]:
+def chosen(declared: Sequence[str], given: Mapping[str, str | Clone], data: Path, name: str) -> tuple[Volume, ...]:
     """The declared volumes and those given beside them.
 
     One that isn't given is ``data/NAME/PATH``, so that the next instance of that name finds it again. A given one is a
@@ -34,68 +37,62 @@ def chosen(declared: Sequence[str], given: Mapping[str, Any], data: Path, name: 
     return tuple(volumes)
 
 
-def _host(given: Path | str | None, data: Path, name: str, path: str) -> Path:
+def absolute(given: Mapping[str, str | Clone]) -> dict[str, str | Clone]:
+    """The same with every path from the root, since the supervisor stands elsewhere."""
+    return {
+        path: str(Path(what).expanduser().absolute()) if isinstance(what, str) and what.startswith(_PATHS) else what
+        for path, what in given.items()
+    }
+
+
+def _host(given: str | Clone | None, data: Path, name: str, path: str) -> Path | Clone:
     if given is None:
         return data / name / path[1:].replace("/", "-")
-    text = os.fspath(given)
-    if isinstance(given, Path) or text.startswith(("/", ".", "~")):
-        folder = Path(text).expanduser().absolute()
+    text = given.of if isinstance(given, Clone) else given
+    if text.startswith(_PATHS):
+        folder = Path(text)
         if not folder.is_dir():
             raise RunError(f"there is no folder {folder} for the volume {path}", hint="make it first, or give a name")
-        return folder
+        return given if isinstance(given, Clone) else folder.resolve()
     if not text or "/" in text or "\0" in text:
         raise RunError(f"{text!r} is neither a volume's name nor a path", hint="write NAME:/path or /folder:/path")
-    return data / text
+    return Clone(str(data / text)) if isinstance(given, Clone) else data / text
 
 
 def prepare(
-    volume: Volume, index: Index, root: Path, mapping: ids.Mapping, uid: int, gid: int, data: Path
-) -> dict[str, list[str]]:
-    """Make a volume's folder where it is missing; an empty one of ours gets the image's own content, as Docker does.
+    volume: Path, path: str, index: Index, root: Path, mapping: ids.Mapping, uid: int, gid: int, data: Path
+) -> None:
+    """Make a volume's folder where it is missing; an empty one of ours gets the image's own content at ``path``, as
+    Docker does.
 
-    It belongs to whoever the image says owns that path, root excepted: then to the service user, who is to write
-    there. Returns the host paths that are to be owned by others, by ``uid:gid``, from inside the user namespace.
+    It belongs to whoever the image says owns that path, root excepted: then to the service user, who is to write there.
     """
-    ours = volume.host.is_relative_to(data)
+    ours = volume.is_relative_to(data)
     if ours:
-        volume.host.mkdir(parents=True, exist_ok=True)
-    if not ours or _used(volume.host, mapping):
-        return {}
-    place = index.resolve(volume.path)
+        volume.mkdir(parents=True, exist_ok=True)
+    if not ours or _used(volume, mapping):
+        return
+    place = index.resolve(path)
     entry = index.entries.get(place)
-    top = (entry.uid, entry.gid) if entry and (entry.uid or entry.gid) else (uid, gid)
-    owners: dict[str, list[str]] = {}
-    _own(volume.host, *top, mapping, owners)
-    volume.host.chmod(entry.mode if entry else 0o755)
+    own(volume, *((entry.uid, entry.gid) if entry and (entry.uid or entry.gid) else (uid, gid)), mapping)
+    volume.chmod(entry.mode if entry else 0o755)
     below = f"{place}/"
-    for path in sorted(p for p in index.entries if p.startswith(below)):
-        item, target = index.entries[path], volume.host / path[len(below) :]
+    for inner in sorted(p for p in index.entries if p.startswith(below)):
+        item, target = index.entries[inner], volume / inner[len(below) :]
         if item.kind == "dir":
             target.mkdir()
         elif item.kind == "link":
             target.symlink_to(item.target)
         else:
-            shutil.copyfile(root / path[1:], target, follow_symlinks=False)
-        _own(target, item.uid, item.gid, mapping, owners)
+            shutil.copyfile(root / inner[1:], target, follow_symlinks=False)
+        own(target, item.uid, item.gid, mapping)
         if item.kind != "link":
             target.chmod(item.mode)
-    return owners
 
 
 def _used(folder: Path, mapping: ids.Mapping) -> bool:
-    """Whether a volume is an instance's already: something is in it, or it belongs to one of the caller's subordinate
-    ids, and then the caller may neither look into it nor change it."""
-    return (mapping.rootless and folder.stat().st_uid != os.geteuid()) or any(folder.iterdir())
-
-
-def _own(target: Path, uid: int, gid: int, mapping: ids.Mapping, owners: dict[str, list[str]]) -> None:
-    outer = ids.through(mapping.inner_uids, uid), ids.through(mapping.inner_gids, gid)
-    if mapping.single or None in outer:
-        return
-    if not mapping.rootless:
-        os.chown(target, outer[0] or 0, outer[1] or 0, follow_symlinks=False)
-    elif outer != (0, 0):
-        owners.setdefault(f"{outer[0]}:{outer[1]}", []).append(str(target))
+    """Whether a volume is an instance's already: something is in it, or it belongs to one of the instances' ids."""
+    return (mapping.rootless and folder.stat().st_uid != 0) or any(folder.iterdir())
 
 
 def remove_volume(data: Path, name: str) -> None:

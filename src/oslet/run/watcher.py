@@ -1,10 +1,11 @@
 """As a program: watches one instance. ``watching.listen`` starts it; these are its words:
 
-    python -m oslet.run.watcher FOLDER ROOT MONITOR IMAGE
+    python -m oslet.run.watcher FOLDER ROOT IMAGE
 
 Descriptor 3 is a listening socket, to which the OCI runtime brings the descriptor of each filter it loads (config-
 linux.md, listenerPath): the instance's own and those of commands in it. FOLDER is the instance's, and has the tree's
-paths in ``watch.paths``; what was used goes to ``watch.json``. ROOT is that tree on disk. It ends with MONITOR, a pid.
+paths in ``watch.paths``; what was used goes to ``watch.json``. ROOT is that tree on disk. It ends once
+no process is left under any of the filters.
 
 It is evidence, not a guard: a process that changes a path while the kernel reads it deceives only this record. Every
 call is let go on, whatever happens here. If this program dies, the calls it is told of fail with ENOSYS; none waits.
@@ -51,21 +52,20 @@ class Watcher:
         self._visitors: dict[int, socket] = {}
         self._due = 0.0
 
-    def watch(self, door: socket, ends: int) -> None:
-        """Until the process of the pidfd ``ends`` has ended."""
+    def watch(self, door: socket) -> None:
+        """Until the instance's filter, and those of commands in it, hold nobody any more."""
         self._poll.register(door, select.POLLIN)
-        self._poll.register(ends, select.POLLIN)
         while True:
             wait = max(0.0, self._due - time.monotonic()) * 1000 if self.ledger.changed else None
-            ready = self._poll.poll(wait)
-            for descriptor, event in ready:
+            before = len(self._filters)
+            for descriptor, event in self._poll.poll(wait):
                 if descriptor in self._filters:
                     self._hear(descriptor, event)
                 elif descriptor == door.fileno():
                     self._admit(door)
-                elif descriptor != ends:
+                else:
                     self._take(descriptor)
-            ended = [descriptor for descriptor, _ in ready] == [ends]  # and nothing else is to be heard any more
+            ended = bool(before) and not self._filters
             if ended or (self.ledger.changed and time.monotonic() >= self._due):
                 self.write(ended=ended)
             if ended:
@@ -159,15 +159,9 @@ def paths(file: Path) -> dict[str, Entry]:
     return {"/": Entry("/", "dir", 0)} | found
 
 
-def main(folder: str, root: str, monitor: str, image: str) -> int:
+def main(folder: str, root: str, image: str) -> int:
     """As a program."""
-    watcher = Watcher(Path(folder), root, image)
-    try:
-        ends = os.pidfd_open(int(monitor))
-    except ProcessLookupError:
-        watcher.write(ended=True)
-        return 0
-    watcher.watch(socket(fileno=LISTENING), ends)
+    Watcher(Path(folder), root, image).watch(socket(fileno=LISTENING))
     return 0
 
 

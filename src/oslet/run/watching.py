@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from socket import AF_UNIX, SOCK_STREAM, socket
 from typing import Any
 
 from oslet.codec import canonical, decode
 from oslet.errors import IntegrityError, RunError
-from oslet.model.tree import Tree
+from oslet.model.tree import Entry
 from oslet.model.watch import Watched
 from oslet.run import monitor, records, syscalls
-from oslet.run.monitor import Monitor
 from oslet.run.watcher import LISTENING, PATHS, RECORD
 
 SOCKET, LOG = "watch.sock", "watch.log"
@@ -26,21 +26,21 @@ _LAST_WORDS = 10.0
 """Seconds that a watcher may take to write what it has once its instance has ended."""
 
 
-def listen(made: Monitor, tree: Tree, root: Path, image: str) -> int:
-    """Start the watcher of the instance that ``made`` will hold, on its whole ``tree``; the watcher's pid."""
-    rows = [(e.path, e.kind, e.target) for e in tree.entries]
-    (made.folder / PATHS).write_bytes(canonical(rows))
+def listen(folder: Path, entries: Iterable[Entry], root: Path, image: str) -> int:
+    """Start the watcher of the instance of ``folder``, on all ``entries`` of its tree; the watcher's pid."""
+    rows = [(e.path, e.kind, e.target) for e in entries]
+    (folder / PATHS).write_bytes(canonical(rows))
     door = socket(AF_UNIX, SOCK_STREAM)
-    where = os.open(made.folder, os.O_RDONLY | os.O_DIRECTORY)
+    where = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     copy = -1
     try:
         door.bind(f"/proc/self/fd/{where}/{SOCKET}")  # a socket's name may have 107 bytes
         door.listen(16)
         copy = monitor.above(door.fileno())
-        log = str(made.folder / LOG)
+        log = str(folder / LOG)
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-m", "oslet.run.watcher", str(made.folder), str(root), str(made.pid), image],
+            [sys.executable, "-m", "oslet.run.watcher", str(folder), str(root), image],
             os.environ,
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
@@ -52,7 +52,7 @@ def listen(made: Monitor, tree: Tree, root: Path, image: str) -> int:
             setsigdef=[signal.SIGPIPE],
         )
     except OSError as error:
-        raise RunError(f"the instance can't be watched: {error.strerror}", where=str(made.folder)) from None
+        raise RunError(f"the instance can't be watched: {error.strerror}", where=str(folder)) from None
     finally:
         for descriptor in (copy, where):
             if descriptor >= 0:

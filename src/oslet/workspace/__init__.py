@@ -90,12 +90,11 @@ class Workspace:
 
         return tools(self.store, self.progress, source, network=network)
 
-    def tools_for(self, built: Built, wish: Wish) -> Tools:
-        """What an instance of this image needs of the machine."""
+    def instance_tools(self) -> Tools:
+        """What a supervisor needs of the machine: asked for when one has to be started."""
         from oslet.run.network import tun_obstacle
 
-        private = (wish.network or built.image.start.network) == "private"
-        return self.tools(network=private and not tun_obstacle())
+        return self.tools(network=not tun_obstacle())
 
     # Declaration → lock → plan → image
 
@@ -268,7 +267,7 @@ class Workspace:
         """Where instances and volumes are kept."""
         from oslet.run import Places
 
-        return Places(self.root / "instances", self.root / "volumes")
+        return Places(self.root / "instances", self.root / "volumes", self.root)
 
     def sealed(self, built: Built) -> Sealed:
         """An image with its tree laid down, ready to run."""
@@ -276,7 +275,7 @@ class Workspace:
 
         if built.image.arch != machine_arch():
             raise RunError(f"{built.image.name} is for {built.image.arch}, this machine is {machine_arch()}")
-        return Sealed(built.image, built.digest, self.tree(built.image), self.store.rootfs(built.image))
+        return Sealed(built.image, built.digest, built.image.tree, self.store.rootfs(built.image))
 
     def start(
         self,
@@ -296,14 +295,14 @@ class Workspace:
         wish = wish or Wish()
         own = sealed or self.sealed(built)
         try:
-            instance = start(own, arguments, wish, self.tools_for(built, wish), self.places, notice=notice)
+            instance = start(own, arguments, wish, self.instance_tools, self.places, notice=notice)
         except RunError as error:
             from oslet.workspace.watching import explained
 
-            raise explained(error, own.tree) from None
+            raise explained(error, self.store.load(own.tree, Tree)) from None
         self.store.pin(built.digest, instance.id)
         if sealed:
-            self.store.pin_tree(digest(sealed.tree), instance.id)
+            self.store.pin_tree(sealed.tree, instance.id)
         return Running(instance, self)
 
     def user(self, instance: str, name: str) -> tuple[int, int]:

@@ -37,7 +37,7 @@ def untrimmed(workspace: Workspace, built: Built) -> Sealed:
 
     sealed = workspace.sealed(built)
     store = workspace.store
-    tree = whole(sealed.tree)
+    tree = whole(workspace.tree(built.image))
     with store.writing():
         if _gone(store, tree):
             workspace.progress("unpacking what was left out", 0, 0)
@@ -47,8 +47,7 @@ def untrimmed(workspace: Workspace, built: Built) -> Sealed:
             if lost := [e.path for e in gone.values() if e.origin != BYTE_CODE]:
                 workspace.notice(f"{len(lost)} dropped files can't be had again ({lost[0]}, …): build the image here")
             tree = Tree(tuple(e for e in tree.entries if e.path not in gone))
-        store.save(tree)
-        return sealed._replace(tree=tree, root=store.lay_down(tree))
+        return sealed._replace(tree=store.save(tree), root=store.lay_down(tree))
 
 
 def _gone(store: Store, tree: Tree) -> dict[str, Entry]:

@@ -1,0 +1,62 @@
+"""What a caller says of a start: the image as it lies on disk, and what may be chosen beside the arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+from oslet.model.image import Image
+from oslet.run.limits import Limits
+
+
+class Sealed(NamedTuple):
+    """An image ready to run: its value and digest, and the tree it runs, as a digest and as a folder on disk."""
+
+    image: Image
+    digest: str
+    tree: str
+    root: Path
+
+
+class Clone(Struct, frozen=True):
+    """A volume that begins as the folder ``of`` and is the instance's own: nothing of it outlives the instance.
+
+    Nobody writes to ``of`` meanwhile.
+    """
+
+    of: str
+
+
+class Wish(NamedTuple):
+    """What a start may choose beside the arguments. Ports are written as Docker's ``-p``.
+
+    ``volumes`` map a path inside to a folder (a path, absolute or begun with a dot), to a volume's name, or to a clone.
+    ``network`` may also name one of the user's networks, where instances find each other by name. ``allow`` are the
+    addresses (``HOST``, ``HOST:PORT``, ``NET/BITS``) that it may reach; None is all. ``restart`` says what an end is
+    followed by. ``name`` is made up when empty. ``command``, when given, is run in the image's stead. An instance with
+    ``remove`` leaves nothing when it ends. Of a ``watched`` one every path that it uses is recorded (``watching``).
+    """
+
+    name: str = ""
+    limits: Limits = Limits()
+    volumes: Mapping[str, str | Clone] = {}
+    publish: tuple[str, ...] = ()
+    network: str | None = None
+    allow: tuple[str, ...] | None = None
+    restart: Literal["no", "on-failure", "always"] = "no"
+    env: tuple[tuple[str, str], ...] = ()
+    command: tuple[str, ...] = ()
+    tty: bool = False
+    remove: bool = False
+    watched: bool = False
+
+
+class Places(NamedTuple):
+    """Where instances are kept (gone at the next boot), volumes (kept), and the store's folder."""
+
+    state: Path
+    data: Path
+    store: Path

@@ -1,0 +1,98 @@
+"""Keeping: how the keeper of a state folder is started, by whoever finds none. ``native/keeper.c`` is its program."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from msgspec import Struct
+
+from oslet.codec import canonical
+from oslet.errors import RunError
+from oslet.run import ids, native
+from oslet.run.monitor import above, map_ids, readable
+from oslet.run.tools import Tools
+
+SETTINGS, LOG = "supervisor.json", "supervisor.log"
+_PATIENCE = 30.0
+_TAKEN = 75
+"""The keeper's exit code when another one keeps the folder: EX_TEMPFAIL of sysexits.h."""
+
+
+class Settings(Struct, frozen=True):
+    """What a supervisor is to work with: programs, and the ids around its instances."""
+
+    crun: str
+    slirp4netns: str
+    outer: ids.Outer
+
+
+def write(state: Path, tools: Tools) -> None:
+    """Leave the settings for the next supervisor; atomic."""
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    wanted = Settings(str(tools.crun), str(tools.slirp4netns or ""), ids.outer())
+    fresh = state / f"{SETTINGS}.{os.getpid()}"
+    fresh.write_bytes(canonical(wanted))
+    fresh.replace(state / SETTINGS)
+
+
+def start(state: Path) -> None:
+    """Start a keeper for ``state``, where ``write`` was; return when it listens, or another one does."""
+    outer = ids.outer()
+    hears, their_says = os.pipe()
+    their_hears, says = os.pipe()
+    copies = [above(their_says), above(their_hears)]
+    log = str(state / LOG)
+    words = ["keeper", str(state), "user" if outer.uids else "own", "5", "6", "--"]
+    words += [sys.executable, "-m", "oslet.run.supervisor", str(state)]
+    try:
+        pid = os.posix_spawn(
+            native.program("keeper"),
+            words,
+            {**os.environ, "PYTHONUNBUFFERED": "1"},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+                *((os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(copies, 5)),
+            ],
+            setsid=True,
+            setsigdef=[signal.SIGPIPE, signal.SIGTERM],
+            setsigmask=[],
+        )
+    finally:
+        for fd in (*copies, their_says, their_hears):
+            os.close(fd)
+    try:
+        if readable(hears, _PATIENCE) and os.read(hears, 1):
+            map_ids(pid, ids.mapping(0, 0, outer))
+            os.write(says, b"g")
+            if readable(hears, _PATIENCE) and os.read(hears, 1):
+                return
+        _failed(pid, log)
+    finally:
+        os.close(hears)
+        os.close(says)
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+
+def _failed(pid: int, log: str) -> None:
+    """RunError with why there is no keeper, unless another one was quicker."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    if os.waitstatus_to_exitcode(status) == _TAKEN:
+        return
+    with suppress(OSError, IndexError):
+        said = Path(log).read_text("utf-8", "replace").strip().splitlines()[-1][:300]
+        raise RunError(
+            f"instances can't be made here: {said}",
+            where=log,
+            hint="user namespaces must be allowed: sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, "
+            "kernel.apparmor_restrict_unprivileged_userns",
+        )
+    raise RunError("instances can't be made here: the keeper ended", where=log)

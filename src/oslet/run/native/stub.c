@@ -1,0 +1,131 @@
+/* The stub: what waits in a finished sandbox until it is told which program to become. docs/slots.md has its protocol.
+ *
+ * Descriptor 3 is a stream socket to the supervisor, 4 this program itself (a sealed memfd), which is closed at once.
+ * One message comes: a header, three descriptors with it (none for a terminal), and NUL-ended strings: the working
+ * folder, the arguments, the environment. Then the stub is that program. What fails is told as an errno; success, by
+ * the socket's end at execve. If the supervisor goes away first, so does the stub, with code 125.
+ *
+ * It runs as the instance's user with all that the sandbox takes away gone already, and trusts its one peer.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { CONTROL = 3, SELF = 4, MAGIC = 0x314c534f, MOST = 4 << 20, MANY = 1 << 16 };
+enum { TERMINAL = 1, WARM = 2 };  /* flags: open a terminal of the instance's own; leave the socket to the program */
+
+struct header {
+    uint32_t magic, length, arguments, variables, flags;
+};
+
+static void fail(int code) {
+    uint32_t said = code;
+    if (write(CONTROL, &said, sizeof said) < 0)
+        _exit(125);
+    _exit(code == ENOENT ? 127 : 126);
+}
+
+/* Bytes until `size` are there; the descriptors that come with the first of them. The number of descriptors. */
+static int receive(void *into, size_t size, int *fds, int most) {
+    char room[CMSG_SPACE(3 * sizeof(int))];
+    int count = 0;
+    for (size_t have = 0; have < size;) {
+        struct iovec part = {(char *)into + have, size - have};
+        struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = most ? room : 0,
+                                 .msg_controllen = most ? sizeof room : 0};
+        ssize_t got = recvmsg(CONTROL, &message, MSG_CMSG_CLOEXEC);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            _exit(125);
+        for (struct cmsghdr *c = most ? CMSG_FIRSTHDR(&message) : 0; c; c = CMSG_NXTHDR(&message, c))
+            if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
+                count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+                memcpy(fds, CMSG_DATA(c), count * sizeof(int));
+            }
+        most = 0;
+        have += got;
+    }
+    return count;
+}
+
+static void give(int fd) {
+    char room[CMSG_SPACE(sizeof(int))] = {0}, byte = 't';
+    struct iovec part = {&byte, 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+    c->cmsg_level = SOL_SOCKET, c->cmsg_type = SCM_RIGHTS, c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    if (sendmsg(CONTROL, &message, MSG_NOSIGNAL) < 0)
+        _exit(125);
+}
+
+/* A terminal from the instance's own devpts, as its controlling one; the other end goes to the supervisor. */
+static int terminal(void) {
+    int unlock = 0, ours = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (ours < 0 || ioctl(ours, TIOCSPTLCK, &unlock))
+        fail(errno);
+    int theirs = ioctl(ours, TIOCGPTPEER, O_RDWR | O_NOCTTY);
+    setsid();
+    if (theirs < 0 || ioctl(theirs, TIOCSCTTY, 0))
+        fail(errno);
+    give(ours);
+    close(ours);
+    return theirs;
+}
+
+/* `count` strings from `at` on, as execve wants them; where they end. */
+static char *strings(char *at, char *end, char **list, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        char *next = at < end ? memchr(at, 0, end - at) : 0;
+        if (!next)
+            fail(EBADMSG);
+        list[i] = at;
+        at = next + 1;
+    }
+    list[count] = 0;
+    return at;
+}
+
+int main(void) {
+    struct header head;
+    int fds[3];
+    close(SELF);
+    prctl(PR_SET_NAME, "oslet-slot");
+    int given = receive(&head, sizeof head, fds, 3);
+    if (head.magic != MAGIC || head.length > MOST || head.arguments < 1 || head.arguments > MANY || head.variables > MANY)
+        fail(EBADMSG);
+    if (given != (head.flags & TERMINAL ? 0 : 3))
+        fail(EBADMSG);
+    char *text = malloc(head.length), *end = text + head.length, *folder;
+    char **words = calloc(head.arguments + 1, sizeof *words), **env = calloc(head.variables + 1, sizeof *env);
+    char *first[2];
+    if (!text || !words || !env)
+        fail(ENOMEM);
+    receive(text, head.length, 0, 0);
+    char *at = strings(text, end, first, 1);
+    folder = first[0];
+    at = strings(at, end, words, head.arguments);
+    strings(at, end, env, head.variables);
+    if (head.flags & TERMINAL)
+        fds[0] = fds[1] = fds[2] = terminal();
+    for (int i = 0; i < 3; i++)
+        if (dup2(fds[i], i) < 0)
+            fail(errno);
+    for (int i = 0; i < 3; i++)
+        if (fds[i] > CONTROL)
+            close(fds[i]);
+    if (chdir(folder))
+        fail(errno);
+    fcntl(CONTROL, F_SETFD, head.flags & WARM ? 0 : FD_CLOEXEC);
+    environ = env;
+    execvp(words[0], words);
+    fail(errno);
+}

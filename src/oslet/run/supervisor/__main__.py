@@ -1,0 +1,253 @@
+"""As a program: ``python -m oslet.run.supervisor STATE``, started by the keeper, with its socket and the door's.
+
+One thread listens to everything. What takes long (making a sandbox, stopping an instance) has a thread of its own; a
+start that finds a slot waiting is answered at once.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from oslet.codec import decode
+from oslet.errors import OsletError, RunError
+from oslet.run import records, wire
+from oslet.run.keeping import SETTINGS, Settings
+from oslet.run.supervisor.capture import Captured
+from oslet.run.supervisor.keeper import LISTENING, Keeper
+from oslet.run.supervisor.lives import Life
+from oslet.run.supervisor.service import Given, Service
+
+_IDLE = 30.0
+"""Seconds after which a supervisor of nothing ends."""
+_TICK = 1.0
+
+
+class Supervisor:
+    """The loop over everything that may be heard from."""
+
+    def __init__(self, state: Path) -> None:
+        found = decode((state / SETTINGS).read_bytes(), Settings, where=SETTINGS)
+        given = Given(Path(found.crun), Path(found.slirp4netns) if found.slirp4netns else None, found.outer)
+        self._poll = select.epoll()
+        self._heard: dict[int, Callable[[], None]] = {}
+        self._door = socket.socket(fileno=LISTENING)
+        self._keeper: Keeper | None = Keeper()
+        self._busy = 0
+        self._attached: dict[int, tuple[socket.socket, Life]] = {}
+        self._last = time.monotonic()
+        self.service = Service(state, given, self._keeper, self._capture)
+        (state / "runtime").mkdir(exist_ok=True)
+        records.folders(state).mkdir(exist_ok=True, mode=0o700)
+        self._ending = False
+
+    def run(self) -> None:
+        self.service.adopt()
+        self._hear(self._door.fileno(), self._admit)
+        assert self._keeper
+        self._hear(self._keeper.fileno(), self._bury)
+        while not self._ending:
+            for descriptor, _ in self._poll.poll(_TICK, 64):
+                if heard := self._heard.get(descriptor):
+                    heard()
+            self._look()
+        self.service.pools.close()
+
+    def _hear(self, descriptor: int, what: Callable[[], None]) -> None:
+        self._heard[descriptor] = what
+        self._poll.register(descriptor, select.EPOLLIN | select.EPOLLRDHUP)
+
+    def _unhear(self, descriptor: int) -> None:
+        if self._heard.pop(descriptor, None):
+            with suppress(OSError):
+                self._poll.unregister(descriptor)
+
+    def _look(self) -> None:
+        """What has to be looked after now and then."""
+        now = time.monotonic()
+        if len(self.service.lives) or self._busy or self.service.pools.asked:
+            self._last = now
+        self._ending = self._ending or now - self._last > _IDLE
+        self.service.pools.trim()
+        if self._keeper is None:
+            for life in self.service.lives:
+                if not records.there(life.record):
+                    self.service.end(life, 137)
+
+    def _capture(self, captured: Captured) -> None:
+        def carry() -> None:
+            if not captured.carry():
+                self._unhear(captured.pipe)
+
+        self._hear(captured.pipe, carry)
+
+    def _bury(self) -> None:
+        assert self._keeper
+        if death := self._keeper.died():
+            life = self.service.lives.of(death.pid)
+            for captured in life.captured if life else ():
+                self._unhear(captured.pipe)
+            self.service.died(death)
+        else:
+            self._unhear(self._keeper.fileno())
+            self._keeper = None
+
+    # Clients
+
+    def _admit(self) -> None:
+        connection, _ = self._door.accept()
+        connection.settimeout(10)
+        self._hear(connection.fileno(), lambda: self._serve(connection))
+
+    def _serve(self, connection: socket.socket) -> None:
+        self._unhear(connection.fileno())
+        try:
+            read = wire.read_request(connection)
+        except (OSError, ValueError) as error:
+            return self._answer(connection, RunError(f"the request can't be read: {error}"))
+        if read is None:
+            return connection.close()
+        self._last = time.monotonic()
+        request, fds = read
+        if isinstance(request, wire.Start) and self._ready(request):
+            return self._do(connection, request, fds)
+        self._busy += 1
+        threading.Thread(target=self._apart, args=(connection, request, fds), daemon=True).start()
+        return None
+
+    def _ready(self, request: wire.Start) -> bool:
+        """Whether a slot waits for it."""
+        service = self.service
+        try:
+            asked = service.decide(request)
+            return service.pools.has(service.layout(asked, request.wish.name or asked.facts.image.name))
+        except OsletError:
+            return False
+
+    def _apart(self, connection: socket.socket, request: wire.Request, fds: tuple[int, ...]) -> None:
+        try:
+            self._do(connection, request, fds)
+        finally:
+            self._busy -= 1
+
+    def _do(self, connection: socket.socket, request: wire.Request, fds: tuple[int, ...]) -> None:
+        """Answer a request, and have whoever waits for an end told of it."""
+        try:
+            match request:
+                case wire.Start():
+                    self._start(connection, request, fds)
+                case wire.Exec():
+                    self._enter(connection, request, fds)
+                case wire.Wait():
+                    self._wait(connection, request)
+                case wire.Stop():
+                    self._answer(connection, wire.Ended(self.service.stop(request)))
+                case wire.Park():
+                    self._park(request)
+                    self._answer(connection, self._waiting())
+                case wire.Ask():
+                    self._answer(connection, self._waiting())
+                case wire.Quit():
+                    self._quit(request)
+                    self._answer(connection, self._waiting())
+        except OsletError as error:
+            self._answer(connection, error)
+        except Exception as error:  # a fault of ours is to be told, too, and must not end what runs
+            self._answer(connection, RunError(f"a fault of the supervisor's: {type(error).__name__}: {error}"))
+            raise
+        finally:
+            wire.close(fds)
+
+    def _answer(self, connection: socket.socket, reply: wire.Reply | OsletError) -> None:
+        if isinstance(reply, OsletError):
+            faults = tuple((f.what, f.where, f.hint) for f in reply.faults)
+            reply = wire.Failed(type(reply).__name__, faults)
+        with suppress(OSError):
+            wire.send(connection, reply)
+        connection.close()
+
+    def _start(self, connection: socket.socket, request: wire.Start, fds: tuple[int, ...]) -> None:
+        stdio = (fds[0], fds[1], fds[2]) if len(fds) == 3 else None
+        life, terminal = self.service.start(request, stdio)
+        reply = wire.Started(records.observe(life.folder, life.record))
+        with suppress(OSError):
+            wire.send(connection, reply, () if terminal is None else (terminal,))
+        if terminal is not None:
+            os.close(terminal)
+        if not request.attached:
+            return connection.close()
+        return self._attach(connection, life, held=True)
+
+    def _enter(self, connection: socket.socket, request: wire.Exec, fds: tuple[int, ...]) -> None:
+        stdio = (fds[0], fds[1], fds[2]) if len(fds) == 3 else None
+        service = self.service
+        pid, terminal = service.enter(request, stdio)
+        event = service.execs.get(pid)
+        instance = records.observe(*records.find(service.state, request.ref))
+        wire.send(connection, wire.Started(replace(instance, pid=pid)), () if terminal is None else (terminal,))
+        if terminal is not None:
+            os.close(terminal)
+        if event:
+            event.wait()
+        self._answer(connection, wire.Ended(service.codes.pop(pid, 137)))
+
+    def _wait(self, connection: socket.socket, request: wire.Wait) -> None:
+        folder, record = records.find(self.service.state, request.ref)
+        if life := self.service.lives.get(record.id):
+            return self._attach(connection, life, held=request.attached)
+        return self._answer(connection, wire.Ended(records.observe(folder, record).exit_code or 0))
+
+    def _attach(self, connection: socket.socket, life: Life, *, held: bool) -> None:
+        """Tell the connection of the life's end; a ``held`` one ends with its client."""
+
+        def told() -> None:
+            life.ended.wait()
+            self._unhear(descriptor)
+            self._answer(connection, wire.Ended(life.code))
+
+        def gone() -> None:
+            self._unhear(descriptor)
+            if held and not life.ended.is_set():
+                stop = wire.Stop(life.record.id, 10.0, remove=True)
+                threading.Thread(target=self.service.stop, args=(stop,), daemon=True).start()
+
+        descriptor = connection.fileno()
+        self._hear(descriptor, gone)
+        threading.Thread(target=told, daemon=True).start()
+
+    def _park(self, request: wire.Park) -> None:
+        service = self.service
+        asked = service.decide(request.like)
+        layout = service.layout(asked, request.like.wish.name or asked.facts.image.name)
+        service.pools.keep(layout, request.count, lambda: service.fill(asked.facts, layout))
+
+    def _waiting(self) -> wire.Waiting:
+        ids = tuple(life.record.id for life in self.service.lives)
+        return wire.Waiting(os.getpid(), ids, self.service.pools.counts())
+
+    def _quit(self, request: wire.Quit) -> None:
+        if len(self.service.lives) and not request.force:
+            raise RunError("instances run", hint="oslet ps lists them")
+        for life in self.service.lives:
+            self.service.stop(wire.Stop(life.record.id, 0, remove=life.record.remove))
+        self._ending = True
+
+
+def main(state: str) -> None:
+    sys.setswitchinterval(0.0005)  # a start is not to wait 5 ms for a thread that fills a pool
+    threading.stack_size(256 << 10)
+    Supervisor(Path(state)).run()
+    os._exit(0)  # threads that wait for clients are nobody's to wait for
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,69 @@
+"""Capture: what an instance writes goes into files, with the times at which it came.
+
+``splice(2)`` moves bytes from the pipe into the file within the kernel, so that a supervisor killed at any moment has
+moved them or not: no byte is lost or written twice. The keeper holds the pipe meanwhile. Times stand in a file of their
+own, of which a crash may lose the last.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from pathlib import Path
+
+from oslet.run.output import OLD, STAMP, times
+
+LIMIT = 8 << 20
+"""Bytes of one file; with OLD full ones that are kept beside it, the most that a stream takes."""
+_BLOCK = 1 << 20
+
+
+class Captured:
+    """One stream: the reading end of its pipe, and the file it goes to."""
+
+    def __init__(self, pipe: int, file: Path) -> None:
+        self.pipe = pipe
+        self._path = file
+        os.set_blocking(pipe, False)
+        self._open()
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+        self._file = os.open(self._path, flags, 0o600)
+        self._at = os.lseek(self._file, 0, os.SEEK_END)
+        self._times = os.open(times(self._path), flags | os.O_APPEND, 0o600)
+
+    def carry(self) -> bool:
+        """Move what has come; whether more may come."""
+        while True:
+            try:
+                moved = os.splice(self.pipe, self._file, _BLOCK, flags=os.SPLICE_F_NONBLOCK)
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False  # the disk is full, say: the application is not to wait for that
+            if not moved:
+                return False
+            os.write(self._times, struct.pack(STAMP, self._at, time.time()))
+            self._at += moved
+            if self._at >= LIMIT:
+                self._rotate()
+
+    def _rotate(self) -> None:
+        self._close_files()
+        for path in (self._path, times(self._path)):
+            for number in range(OLD - 1, 0, -1):
+                older = path.with_name(f"{path.name}.{number}")
+                if older.exists():
+                    older.replace(path.with_name(f"{path.name}.{number + 1}"))
+            path.replace(path.with_name(f"{path.name}.1"))
+        self._open()
+
+    def _close_files(self) -> None:
+        os.close(self._file)
+        os.close(self._times)
+
+    def close(self) -> None:
+        self._close_files()
+        os.close(self.pipe)

@@ -1,0 +1,34 @@
+"""Events: what happened to instances, a line of JSON each, for whoever wants to follow."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from oslet.run.records import Record
+
+FILE, OLD = "events.jsonl", "events.jsonl.1"
+_LIMIT = 1 << 20
+
+
+class Events:
+    """The file, and the one before it."""
+
+    def __init__(self, state: Path) -> None:
+        self._path = state / FILE
+
+    def tell(self, event: str, record: Record, **more: Any) -> None:
+        line = {"time": time.time(), "event": event, "id": record.id, "name": record.name, "image": record.image_name}
+        data = msgspec.json.encode({**line, **more}) + b"\n"
+        file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(file, data)  # one call, so that a reader sees whole lines
+            full = os.fstat(file).st_size > _LIMIT
+        finally:
+            os.close(file)
+        if full:
+            self._path.replace(self._path.with_name(OLD))

@@ -1,0 +1,160 @@
+"""Lives: the instances that run, by id and by pid, until their end is written down."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from oslet.errors import RunError
+from oslet.run import limits, records
+from oslet.run.config import PLACE
+from oslet.run.limits import CGROUPS
+from oslet.run.records import Record
+from oslet.run.supervisor.capture import Captured
+from oslet.run.wire import Start
+
+_BACKOFF, _LONGEST = 0.1, 60.0
+"""Seconds before a first restart, which double each time, and the most."""
+_STEADY = 10.0
+"""Seconds after which a life counts as a success, so that its end is the first again."""
+
+
+class Life:
+    """One instance from its take to its last end."""
+
+    def __init__(self, folder: Path, record: Record, asked: Start) -> None:
+        self.folder = folder
+        self.record = record
+        self.asked = asked
+        self.captured: list[Captured] = []
+        self.plug: Any = None
+        self.ended = threading.Event()
+        self.code = 137
+        self.stopping = False
+        self.halted = threading.Event()
+        self.since = time.monotonic()
+        self.failures = 0
+
+    @property
+    def groups(self) -> tuple[Path, ...]:
+        """Its cgroups, where the supervisor has them."""
+        return tuple(Path(PLACE, "cgroup", Path(group).relative_to(CGROUPS)) for group in self.record.cgroups)
+
+    def pause(self) -> float | None:
+        """Seconds until it is to be started again, or None if it is not."""
+        policy = self.record.restart
+        if self.stopping or policy == "no" or (policy == "on-failure" and not self.code):
+            return None
+        self.failures = 0 if time.monotonic() - self.since > _STEADY else self.failures + 1
+        return float(min(_BACKOFF * 2 ** max(0, self.failures - 1), _LONGEST))
+
+
+class Lives:
+    """All of them. Threads share it; what is said of one is said under its lock."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.lock = threading.RLock()
+        self._by_id: dict[str, Life] = {}
+        self._by_pid: dict[int, Life] = {}
+        self._named: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[Life]:
+        with self.lock:
+            return iter(list(self._by_id.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def name(self, wanted: str, given: bool, id: str) -> str:  # noqa: A002
+        """Take a name: itself; a made-up one gets a number while another runs under it."""
+        if (
+            not wanted
+            or "/" in wanted
+            or wanted.startswith((".", "-"))
+            or not wanted.isprintable()
+            or len(wanted) > 200
+        ):
+            hint = "letters, digits, dots and dashes will do"
+            raise RunError(f"{wanted!r} is no name for an instance", hint=hint)
+        with self.lock:
+            if given and wanted in self._named:
+                hint = f"oslet stop {wanted}, or give another --name"
+                raise RunError(f"an instance {wanted!r} runs already", hint=hint)
+            number, name = 1, wanted
+            while name in self._named:
+                number += 1
+                name = f"{wanted}-{number}"
+            self._named[name] = id
+            return name
+
+    def unname(self, name: str) -> None:
+        with self.lock:
+            self._named.pop(name, None)
+
+    def add(self, life: Life) -> None:
+        with self.lock:
+            self._by_id[life.record.id] = life
+            self._by_pid[life.record.pid] = life
+            self._named[life.record.name] = life.record.id
+
+    def again(self, life: Life, record: Record) -> None:
+        """The life goes on in another sandbox."""
+        with self.lock:
+            self._by_pid.pop(life.record.pid, None)
+            life.record, life.since = record, time.monotonic()
+            self._by_pid[record.pid] = life
+
+    def of(self, pid: int) -> Life | None:
+        return self._by_pid.get(pid)
+
+    def get(self, id: str) -> Life | None:  # noqa: A002
+        return self._by_id.get(id)
+
+    def close(self, life: Life) -> None:
+        """Its last end: the name is free again, and who waits is told."""
+        with self.lock:
+            self._by_id.pop(life.record.id, None)
+            self._by_pid.pop(life.record.pid, None)
+            if self._named.get(life.record.name) == life.record.id:
+                del self._named[life.record.name]
+        life.ended.set()
+
+    def discard(self, name: str) -> None:
+        """Remove what ended instances of that name left but their volumes."""
+        for folder, record in records.records(self.state):
+            if record.name == name and not self.get(record.id):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear(life: Life, runtime: Path, drop: Callable[[str], None]) -> None:
+    """What an end leaves in the kernel and on disk beside the record: its sandbox's state, its cgroups, its pipes."""
+    shutil.rmtree(runtime / life.record.slot, ignore_errors=True)
+    limits.remove(life.groups)
+    for stream, captured in zip(("out", "err"), life.captured):
+        captured.carry()
+        captured.close()
+        drop(f"{life.record.id}/{stream}")
+    life.captured = []
+
+
+def kill(record: Record, number: int) -> None:
+    """A signal to an instance's first process, if it is still that one."""
+    import signal
+
+    try:
+        target = os.pidfd_open(record.pid)
+    except OSError:
+        return
+    try:
+        if records.began(record.pid) == record.pid_began:
+            signal.pidfd_send_signal(target, number)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(target)

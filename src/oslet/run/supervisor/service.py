@@ -1,0 +1,425 @@
+"""The service: what each request of a client is answered with."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from oslet.errors import RunError
+from oslet.model.instance import Arguments
+from oslet.model.oslet import Start as Contract
+from oslet.run import config, ids, limits, network, placing, records, volumes, watching, wire
+from oslet.run.asking import Clone
+from oslet.run.records import Record
+from oslet.run.supervisor import lives as living
+from oslet.run.supervisor import mounts, slots
+from oslet.run.supervisor.capture import Captured
+from oslet.run.supervisor.events import Events
+from oslet.run.supervisor.facts import Facts, Layout
+from oslet.run.supervisor.keeper import Death, Keeper
+from oslet.run.supervisor.lives import Life, Lives
+from oslet.run.supervisor.pools import Pools
+from oslet.run.supervisor.slots import Launch, Slot
+from oslet.store import Store
+
+_KNOWN = 8
+"""How many images' facts are remembered."""
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_TAKEN_DOWN = 10.0
+"""Seconds that the kernel may take to end an instance that was killed."""
+Stdio = tuple[int, int, int] | None
+
+
+class Given(NamedTuple):
+    """What this supervisor works with: programs, and the ids around it."""
+
+    crun: Path
+    slirp4netns: Path | None
+    outer: ids.Outer
+
+
+class Asked(NamedTuple):
+    """A start, as far as it is decided before a sandbox is chosen."""
+
+    start: wire.Start
+    facts: Facts
+    arguments: Arguments
+    contract: Contract
+    command: tuple[str, ...]
+    network: str
+    published: tuple[records.Published, ...]
+
+
+class Service:
+    """Makes, watches and ends instances. Its methods are called by several threads."""
+
+    def __init__(self, state: Path, given: Given, keeper: Keeper, captures: Callable[[Captured], None]) -> None:
+        self.state = state
+        self.runtime = state / "runtime"
+        self.given = given
+        self.keeper = keeper
+        self.lives = Lives(state)
+        self.pools = Pools(self.spill)
+        self.events = Events(state)
+        self.execs: dict[int, threading.Event] = {}
+        self.codes: dict[int, int] = {}
+        self._captures = captures
+        self._facts: OrderedDict[tuple[str, str], Facts] = OrderedDict()
+        self._lock = threading.Lock()
+
+    # Deciding
+
+    def decide(self, start: wire.Start) -> Asked:
+        """A start with its arguments bound. DeclarationError or RunError for what can't be."""
+        from oslet.bind import bind, start_with
+
+        facts = self.facts(start)
+        image, wish = facts.image, start.wish
+        arguments = bind([p for p in image.params if p.at == "start"], start.arguments)
+        contract = start_with(image.start, arguments)
+        command = wish.command or contract.command
+        if not command:
+            raise RunError(f"{image.name} has no command", hint="give one after the image, or declare command = […]")
+        mode = wish.network or contract.network
+        ports = network.published(contract.ports, wish.publish) if mode != "none" else ()
+        if mode == "host" and any(p.container != p.host for p in ports):
+            raise RunError(
+                "with --network host a port can't be published under another number",
+                hint="leave -p out, and set the application's own port by its parameter",
+            )
+        return Asked(start, facts, arguments, contract, tuple(command), mode, ports)
+
+    def facts(self, start: wire.Start) -> Facts:
+        key = (start.image, start.tree)
+        with self._lock:
+            if found := self._facts.get(key):
+                self._facts.move_to_end(key)
+                return found
+        found = Facts(Store(Path(start.store)), start.image, start.tree, Path(start.root), self.given.outer)
+        with self._lock:
+            self._facts[key] = found
+            while len(self._facts) > _KNOWN:
+                self._facts.popitem(last=False)
+        return found
+
+    def layout(self, asked: Asked, name: str) -> Layout:
+        start = asked.start
+        data = Path(start.data)
+        return Layout(
+            image=start.image,
+            tree=start.tree,
+            root=start.root,
+            limits=start.wish.limits,
+            attached=volumes.chosen(asked.contract.volumes, start.wish.volumes, data, name),
+            data=start.data,
+            network=asked.network,
+            capabilities=asked.contract.capabilities,
+            workdir=asked.contract.workdir,
+        )
+
+    # Starting
+
+    def start(self, start: wire.Start, stdio: Stdio) -> tuple[Life, int | None]:
+        """An instance, running; the other end of its terminal, if it is attached and has no ``stdio``."""
+        if known := next((life for life in self.lives if life.record.token == start.token), None):
+            return known, None  # a client that lost its supervisor asks again
+        asked = self.decide(start)
+        name = self.lives.name(start.wish.name or asked.facts.image.name, bool(start.wish.name), start.token)
+        slot = None
+        try:
+            layout = self.layout(asked, name)
+            fresh = start.wish.watched or not (slot := self.pools.take(layout))
+            if fresh or slot is None:
+                slot = self.fill(asked.facts, layout, watched=start.wish.watched)
+            self.lives.discard(name)
+            made = self._become(asked, slot, name, stdio)
+        except BaseException:
+            self.lives.unname(name)
+            if slot:
+                self.spill(slot)
+            raise
+        if not start.wish.watched and all(isinstance(v.host, Clone) for v in layout.attached):
+            self.pools.expect(layout, lambda: self.fill(asked.facts, layout))
+        self.events.tell("start", made[0].record)
+        return made
+
+    def fill(self, facts: Facts, layout: Layout, *, watched: bool = False) -> Slot:
+        number = secrets.token_hex(6)
+        netns: int | None = None if layout.network == "host" else config.OWN
+        layout = layout._replace(netns=netns)
+        if not watched:
+            return slots.fill(number, facts, layout, self.runtime, self.given.crun)
+        folder = records.folders(self.state) / number
+        folder.mkdir(parents=True, mode=0o700)
+        watcher = watching.listen(folder, facts.index.entries.values(), facts.root, layout.image)
+        try:
+            filters = watching.watched(config.seccomp(), folder)
+            slot = slots.fill(number, facts, layout, self.runtime, self.given.crun, filters=filters)
+        except BaseException:
+            os.kill(watcher, signal.SIGKILL)
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        slot.watcher = watcher
+        return slot
+
+    def _become(self, asked: Asked, slot: Slot, name: str, stdio: Stdio) -> tuple[Life, int | None]:
+        """Make a slot the instance of that name: its files, its record, its streams, and then itself."""
+        folder = records.folders(self.state) / slot.id
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        life = Life(folder, _record(asked, slot, name), asked.start)
+        kept: list[int] = []
+        try:
+            self._furnish(asked, slot, name)
+            if not asked.start.attached:
+                stdio = self._streams(life, asked.facts, kept)
+            self._remember(life)
+            records.write(folder, life.record)
+            self.lives.add(life)
+            launch = Launch(asked.command, life.record.env, life.record.workdir, stdio)
+            return life, slot.take(launch)
+        except BaseException:
+            self.lives.close(life)
+            living.clear(life, self.runtime, self.keeper.drop)
+            self.keeper.drop(f"{slot.id}/asked")
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        finally:
+            for fd in kept:
+                os.close(fd)
+
+    def _furnish(self, asked: Asked, slot: Slot, name: str) -> None:
+        facts, image = asked.facts, asked.facts.image
+        host = hostname(name)
+        nodes = (
+            *placing.names(host, asked.network),
+            *placing.rendered(image.rendered, image.params, asked.arguments, image.uid, image.gid),
+        )
+        placing.add(slot.folder, nodes, facts.index, facts.mapping)
+        mounts.name_host(slot.pid, host)
+
+    def _streams(self, life: Life, facts: Facts, kept: list[int]) -> tuple[int, int, int]:
+        """Pipes to be captured for standard output and error; nothing to read. The instance's ends go to ``kept``."""
+        kept.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
+        for short, stream in (("out", records.STDOUT), ("err", records.STDERR)):
+            reading, writing = os.pipe()
+            kept.append(writing)
+            # It may open /dev/stdout again, as servers that log there do: proc_pid_fd(5) asks for the pipe's owner.
+            placing.own(writing, facts.image.uid, facts.image.gid, facts.mapping)
+            self.keeper.keep(f"{life.record.id}/{short}", reading)
+            captured = Captured(reading, life.folder / stream)
+            life.captured.append(captured)
+            self._captures(captured)
+        return kept[0], kept[1], kept[2]
+
+    def _remember(self, life: Life) -> None:
+        """Have the request outlive this process: secrets are in it, so in memory only."""
+        file = os.memfd_create("asked", os.MFD_CLOEXEC)
+        try:
+            os.write(file, msgspec.json.encode(life.asked))
+            self.keeper.keep(f"{life.record.id}/asked", file)
+        finally:
+            os.close(file)
+
+    # Entering
+
+    def enter(self, asked: wire.Exec, stdio: Stdio) -> tuple[int, int | None]:
+        """One more command in an instance: its pid, and the other end of its terminal. RunError if it can't be run."""
+        _, record = records.find(self.state, asked.ref)
+        life = self.lives.get(record.id)
+        if life is None or not records.alive(record):
+            raise RunError(f"{record.name} doesn't run", hint=f"oslet logs {record.name} has what it wrote")
+        uid, gid = asked.user or (record.uid, record.gid)
+        workdir = asked.workdir or record.workdir
+        process = config.process(
+            config.Process(("/proc/self/fd/4",), (), "/", uid, gid, capabilities=record.capabilities)
+        )
+        try:
+            slot = slots.enter(record.slot, process, self.runtime, self.given.crun, life.groups)
+        except RunError as error:
+            if not records.alive(record):
+                raise RunError(f"{record.name} has ended") from None
+            raise error
+        self.execs[slot.pid] = threading.Event()
+        env = {**dict(record.env), **dict(asked.env)}
+        try:
+            return slot.pid, slot.take(Launch(asked.command, tuple(env.items()), workdir, stdio))
+        except RunError:
+            self.execs.pop(slot.pid, None)
+            raise
+
+    # Ending
+
+    def died(self, death: Death) -> None:
+        """A process that the keeper had to reap: an instance, a command in one, a slot, or nothing of ours any more."""
+        if life := self.lives.of(death.pid):
+            self.end(life, death.code)
+        elif event := self.execs.pop(death.pid, None):
+            self.codes[death.pid] = death.code
+            event.set()
+        elif slot := self.pools.lost(death.pid):
+            self.spill(slot)
+        self.keeper.bury(death)
+
+    def end(self, life: Life, code: int) -> None:
+        """An instance's process has ended: start it again, if that is wished, or write down its end."""
+        life.code = code
+        living.clear(life, self.runtime, self.keeper.drop)
+        pause = life.pause()
+        if pause is not None:
+            self.events.tell("restart", life.record, code=code)
+            records.write(life.folder, replace(life.record, restarting=True))
+            threading.Thread(target=self._restart, args=(life, pause), daemon=True).start()
+            return
+        records.end(life.folder, code)
+        self.close(life)
+
+    def close(self, life: Life) -> None:
+        self.keeper.drop(f"{life.record.id}/asked")
+        self.events.tell("exit", life.record, code=life.code)
+        if life.record.remove and not life.asked.attached:
+            shutil.rmtree(life.folder, ignore_errors=True)
+        self.lives.close(life)
+
+    def _restart(self, life: Life, pause: float) -> None:
+        if life.halted.wait(pause):
+            records.end(life.folder, life.code)
+            return self.close(life)
+        slot: Slot | None = None
+        try:
+            asked = self.decide(life.asked)
+            layout = self.layout(asked, life.record.name)
+            slot = self.pools.take(layout) or self.fill(asked.facts, layout)
+            self._furnish(asked, slot, life.record.name)
+            fresh = _record(asked, slot, life.record.name)
+            kept: list[int] = []
+            stdio = self._streams(life, asked.facts, kept)
+            record = replace(fresh, id=life.record.id, created=life.record.created, restarts=life.record.restarts + 1)
+            records.write(life.folder, record)
+            self.lives.again(life, record)
+            try:
+                slot.take(Launch(asked.command, record.env, record.workdir, stdio))
+            finally:
+                for fd in kept:
+                    os.close(fd)
+        except (RunError, OSError):
+            if slot:
+                self.spill(slot)
+            self.end(life, 126)
+
+    def stop(self, asked: wire.Stop) -> int:
+        """End an instance, if it hasn't; its exit code."""
+        folder, record = records.find(self.state, asked.ref)
+        if life := self.lives.get(record.id):
+            life.stopping = True
+            life.halted.set()
+            living.kill(life.record, _number(record.stop_signal) if asked.grace > 0 else signal.SIGKILL)
+            if not life.ended.wait(asked.grace):
+                living.kill(life.record, signal.SIGKILL)
+                life.ended.wait(_TAKEN_DOWN)
+        code = records.observe(folder, record).exit_code
+        if asked.remove or record.remove:
+            shutil.rmtree(folder, ignore_errors=True)
+        return 137 if code is None else code
+
+    def spill(self, slot: Slot) -> None:
+        """End a slot that is not to become anything."""
+        slot.close()
+        with suppress(OSError):
+            os.kill(slot.pid, signal.SIGKILL)
+        shutil.rmtree(self.runtime / slot.id, ignore_errors=True)
+        deadline = time.monotonic() + 1
+        while records.began(slot.pid) is not None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        limits.remove(slot.groups)
+
+    # Going on
+
+    def adopt(self) -> None:
+        """Take over what an earlier supervisor left: instances that run, and the remains of what was being made."""
+        kept = dict(self.keeper.kept)
+        for folder, record in records.records(self.state):
+            asked = kept.pop(f"{record.id}/asked", None)
+            if asked is None or record.boot != records.boot():
+                continue
+            life = Life(folder, record, msgspec.json.decode(os.pread(asked, wire.MOST, 0), type=wire.Start))
+            os.close(asked)
+            for short, stream in (("out", records.STDOUT), ("err", records.STDERR)):
+                if (pipe := kept.pop(f"{record.id}/{short}", None)) is not None:
+                    life.captured.append(Captured(pipe, folder / stream))
+                    self._captures(life.captured[-1])
+            self.lives.add(life)
+            if (folder / records.EXIT).exists():
+                self.close(life)
+            elif record.restarting or not records.there(record):
+                self.end(life, life.code)
+        for name, fd in kept.items():
+            self.keeper.drop(name)
+            os.close(fd)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Remove what belongs to nothing that runs: half-made places, sandboxes' state, cgroups, folders."""
+        living_slots = {life.record.slot for life in self.lives}
+        for entry in Path(config.PLACE).iterdir():
+            if entry.name != "cgroup":
+                mounts.detach(entry)
+                shutil.rmtree(entry, ignore_errors=True)
+        for folder in self.runtime.iterdir():
+            if folder.name not in living_slots and not folder.name.startswith("."):
+                shutil.rmtree(folder, ignore_errors=True)
+        for folder in records.folders(self.state).iterdir():
+            if records.read(folder) is None and folder.name not in living_slots:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _record(asked: Asked, slot: Slot, name: str) -> Record:
+    image, contract, wish = asked.facts.image, asked.contract, asked.start.wish
+    given = {"PATH": _PATH, "HOME": asked.facts.account.home, **({"TERM": "xterm"} if wish.tty else {})}
+    return Record(
+        id=slot.id,
+        name=name,
+        image=asked.start.image,
+        image_name=image.name,
+        created=time.time(),
+        boot=records.boot(),
+        pid=slot.pid,
+        pid_began=records.began(slot.pid) or 0,
+        slot=slot.id,
+        uid=image.uid,
+        gid=image.gid,
+        env=tuple({**given, **dict(contract.env), **dict(wish.env)}.items()),
+        workdir=contract.workdir,
+        capabilities=contract.capabilities,
+        stop_signal=contract.stop_signal,
+        published=asked.published,
+        network=asked.network,
+        cgroups=tuple(str(limits.CGROUPS / g.relative_to(Path(config.PLACE, "cgroup"))) for g in slot.groups),
+        health=contract.health,
+        remove=wish.remove,
+        restart=wish.restart,
+        token=asked.start.token,
+        watcher=slot.watcher,
+        watcher_began=(records.began(slot.watcher) or 0) if slot.watcher else 0,
+    )
+
+
+def hostname(name: str) -> str:
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name)[:63].strip("-") or "oslet"
+
+
+def _number(name: str) -> int:
+    from oslet.run.living import signal_number
+
+    return signal_number(name)

@@ -1,0 +1,168 @@
+"""What a client and the supervisor say to each other: JSON with its length before it, over a stream socket.
+
+Descriptors come with a message's first byte (``SCM_RIGHTS``, unix(7)). Both ends are the same user's.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import socket
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from oslet.model.instance import Instance
+from oslet.run.asking import Wish
+
+MOST = 16 << 20
+"""Bytes of a message: rendered files may be in its arguments."""
+_FDS = 8
+
+
+class Start(Struct, frozen=True, tag="start"):
+    """Start an image. ``tree`` is what it runs, as a digest and, at ``root``, as a folder; ``token`` tells a repeated
+    request from another one. Three descriptors come with an ``attached`` one, or none where it is to have a terminal.
+    """
+
+    image: str
+    tree: str
+    root: str
+    store: str
+    data: str
+    arguments: dict[str, Any]
+    wish: Wish
+    token: str
+    attached: bool = False
+
+
+class Exec(Struct, frozen=True, tag="exec"):
+    """Run a command in an instance; descriptors as for ``Start``."""
+
+    ref: str
+    command: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    user: tuple[int, int] | None = None
+    workdir: str | None = None
+    tty: bool = False
+
+
+class Wait(Struct, frozen=True, tag="wait"):
+    """Tell when an instance has ended. An ``attached`` client's instance ends with it."""
+
+    ref: str
+    attached: bool = False
+
+
+class Stop(Struct, frozen=True, tag="stop"):
+    """End an instance: its stop signal, ``grace`` seconds, SIGKILL; with ``remove``, nothing is left of it then."""
+
+    ref: str
+    grace: float
+    remove: bool = False
+
+
+class Park(Struct, frozen=True, tag="park"):
+    """Keep ``count`` slots waiting for starts like this one."""
+
+    like: Start
+    count: int
+
+
+class Ask(Struct, frozen=True, tag="ask"):
+    """How the supervisor is: its pid, and the slots that wait."""
+
+
+class Quit(Struct, frozen=True, tag="quit"):
+    """End, if nothing runs; with ``force``, what runs ends first."""
+
+    force: bool = False
+
+
+Request: TypeAlias = Start | Exec | Wait | Stop | Park | Ask | Quit
+
+
+class Started(Struct, frozen=True, tag="started"):
+    """An instance runs; with a terminal, the other end of it comes along. ``notice`` is for a person."""
+
+    instance: Instance
+    notice: str = ""
+
+
+class Ended(Struct, frozen=True, tag="ended"):
+    code: int
+
+
+class Failed(Struct, frozen=True, tag="failed"):
+    """Why there is none: an error by its class's name, and its faults."""
+
+    kind: str
+    faults: tuple[tuple[str, str, str], ...]
+
+
+class Waiting(Struct, frozen=True, tag="waiting"):
+    """The supervisor's pid, its living instances' ids, and how many slots wait, by image."""
+
+    pid: int
+    instances: tuple[str, ...]
+    slots: dict[str, int]
+
+
+Reply: TypeAlias = Started | Ended | Failed | Waiting
+
+_encoder = msgspec.json.Encoder()
+_requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+_replies: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
+
+
+def send(connection: socket.socket, message: Request | Reply, fds: tuple[int, ...] = ()) -> None:
+    data = _encoder.encode(message)
+    whole = len(data).to_bytes(4, "little") + data
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    sent = connection.sendmsg([whole], rights, socket.MSG_NOSIGNAL)
+    if sent < len(whole):
+        connection.sendall(whole[sent:], socket.MSG_NOSIGNAL)
+
+
+def read_request(connection: socket.socket) -> tuple[Request, tuple[int, ...]] | None:
+    """None at the end. ValueError for what is no request."""
+    data, fds = _read(connection)
+    try:
+        return (_requests.decode(data), fds) if data else None
+    except msgspec.MsgspecError as error:
+        close(fds)
+        raise ValueError(str(error)) from None
+
+
+def read_reply(connection: socket.socket) -> tuple[Reply, tuple[int, ...]] | None:
+    data, fds = _read(connection)
+    return (_replies.decode(data), fds) if data else None
+
+
+def _read(connection: socket.socket) -> tuple[bytes, tuple[int, ...]]:
+    first, ancillary, _, _ = connection.recvmsg(1 << 16, socket.CMSG_LEN(4 * _FDS), socket.MSG_CMSG_CLOEXEC)
+    fds: tuple[int, ...] = ()
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds += tuple(array.array("i", data[: len(data) // 4 * 4]))
+    whole = bytearray(first)
+    size = 4
+    while len(whole) < size or size == 4:
+        if len(whole) >= 4 and size == 4:
+            size = 4 + int.from_bytes(whole[:4], "little")
+            if size > MOST:
+                close(fds)
+                raise ValueError(f"a message of {size} bytes")
+            continue
+        part = connection.recv(min(size - len(whole), 1 << 20)) if first else b""
+        if not part:
+            close(fds)
+            return b"", ()
+        whole += part
+    return bytes(whole[4:size]), fds
+
+
+def close(fds: tuple[int, ...]) -> None:
+    for fd in fds:
+        os.close(fd)
