@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
 
@@ -65,6 +66,15 @@ class Record(Struct, frozen=True):
 
 def folders(state: Path) -> Path:
     return state / "instances"
+
+
+def create(folder: Path, record: Record) -> None:
+    """The first record of a fresh folder. A reader that comes too soon finds none yet."""
+    file = os.open(folder / RECORD, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, canonical(record))
+    finally:
+        os.close(file)
 
 
 def write(folder: Path, record: Record) -> None:
