@@ -84,19 +84,21 @@ def rendered(
     )
 
 
-def names(hostname: str, network: str) -> tuple[Node, ...]:
-    """``hosts(5)``, ``hostname(5)`` and ``resolv.conf(5)`` of one instance."""
-    hosts = f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {hostname}\n"
-    if network == "private":
-        resolver = b"nameserver 10.0.2.3\n"  # slirp4netns(1) answers there and asks the machine's own resolver
-    else:
-        resolver = _host_file("/etc/resolv.conf") if network == "host" else b""
-        hosts = _host_file("/etc/hosts").decode("utf-8", "replace") if network == "host" else hosts
+def names(network: str, resolver: str = "") -> tuple[Node, ...]:
+    """``resolv.conf(5)``, and ``hosts(5)`` and ``hostname(5)`` that wait for the instance's name."""
+    text = _host_file("/etc/resolv.conf") if network == "host" else resolver.encode()
     return (
-        Node("/etc/hosts", 0o644, data=hosts.encode()),
-        Node("/etc/hostname", 0o644, data=f"{hostname}\n".encode()),
-        Node("/etc/resolv.conf", 0o644, data=resolver),
+        Node("/etc/hosts", 0o644, data=b""),
+        Node("/etc/hostname", 0o644, data=b""),
+        Node("/etc/resolv.conf", 0o644, data=text),
     )
+
+
+def hosts(hostname: str, network: str) -> bytes:
+    """``hosts(5)`` of one instance."""
+    if network == "host":
+        return _host_file("/etc/hosts")
+    return f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {hostname}\n".encode()
 
 
 def _host_file(path: str) -> bytes:

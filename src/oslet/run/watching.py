@@ -62,11 +62,9 @@ def listen(folder: Path, entries: Iterable[Entry], root: Path, image: str) -> in
     return pid
 
 
-def watched(wanted: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """An instance's configuration, its filter's news brought to the watcher that ``listen`` started."""
-    linux = wanted["linux"]
-    seccomp = {**syscalls.notified(linux["seccomp"]), "listenerPath": str(folder / SOCKET)}
-    return {**wanted, "linux": {**linux, "seccomp": seccomp}}
+def watched(filters: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """An instance's system call filters, their news brought to the watcher that ``listen`` started."""
+    return {**syscalls.notified(filters), "listenerPath": str(folder / SOCKET)}
 
 
 def finish(watcher: int) -> None:

@@ -141,26 +141,30 @@ def read_reply(connection: socket.socket) -> tuple[Reply, tuple[int, ...]] | Non
 
 
 def _read(connection: socket.socket) -> tuple[bytes, tuple[int, ...]]:
-    first, ancillary, _, _ = connection.recvmsg(1 << 16, socket.CMSG_LEN(4 * _FDS), socket.MSG_CMSG_CLOEXEC)
+    """One message, and no byte of the next; nothing at the end."""
+    head, ancillary, _, _ = connection.recvmsg(4, socket.CMSG_LEN(4 * _FDS), socket.MSG_CMSG_CLOEXEC)
     fds: tuple[int, ...] = ()
     for level, kind, data in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             fds += tuple(array.array("i", data[: len(data) // 4 * 4]))
-    whole = bytearray(first)
-    size = 4
-    while len(whole) < size or size == 4:
-        if len(whole) >= 4 and size == 4:
-            size = 4 + int.from_bytes(whole[:4], "little")
-            if size > MOST:
-                close(fds)
-                raise ValueError(f"a message of {size} bytes")
-            continue
-        part = connection.recv(min(size - len(whole), 1 << 20)) if first else b""
+    try:
+        size = int.from_bytes(head + _exactly(connection, 4 - len(head)) if head else b"", "little")
+        if size > MOST:
+            raise ValueError(f"a message of {size} bytes")
+        return (_exactly(connection, size), fds) if head else (b"", ())
+    except BaseException:
+        close(fds)
+        raise
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    whole = b""
+    while len(whole) < size:
+        part = connection.recv(min(size - len(whole), 1 << 20))
         if not part:
-            close(fds)
-            return b"", ()
+            raise ConnectionResetError("a message ends too soon")
         whole += part
-    return bytes(whole[4:size]), fds
+    return whole
 
 
 def close(fds: tuple[int, ...]) -> None:

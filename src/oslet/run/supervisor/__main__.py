@@ -12,8 +12,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -25,7 +25,7 @@ from oslet.run.keeping import SETTINGS, Settings
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.keeper import LISTENING, Keeper
 from oslet.run.supervisor.lives import Life
-from oslet.run.supervisor.service import Given, Service
+from oslet.run.supervisor.service import Given, Service, Stdio
 
 _IDLE = 30.0
 """Seconds after which a supervisor of nothing ends."""
@@ -118,20 +118,13 @@ class Supervisor:
             return connection.close()
         self._last = time.monotonic()
         request, fds = read
-        if isinstance(request, wire.Start) and self._ready(request):
-            return self._do(connection, request, fds)
+        if isinstance(request, wire.Start):
+            with suppress(OsletError):  # which is told where it comes up again
+                if self.service.pools.has(self.service.decide(request).layout):
+                    return self._do(connection, request, fds)
         self._busy += 1
         threading.Thread(target=self._apart, args=(connection, request, fds), daemon=True).start()
         return None
-
-    def _ready(self, request: wire.Start) -> bool:
-        """Whether a slot waits for it."""
-        service = self.service
-        try:
-            asked = service.decide(request)
-            return service.pools.has(service.layout(asked, request.wish.name or asked.facts.image.name))
-        except OsletError:
-            return False
 
     def _apart(self, connection: socket.socket, request: wire.Request, fds: tuple[int, ...]) -> None:
         try:
@@ -164,8 +157,6 @@ class Supervisor:
         except Exception as error:  # a fault of ours is to be told, too, and must not end what runs
             self._answer(connection, RunError(f"a fault of the supervisor's: {type(error).__name__}: {error}"))
             raise
-        finally:
-            wire.close(fds)
 
     def _answer(self, connection: socket.socket, reply: wire.Reply | OsletError) -> None:
         if isinstance(reply, OsletError):
@@ -176,21 +167,23 @@ class Supervisor:
         connection.close()
 
     def _start(self, connection: socket.socket, request: wire.Start, fds: tuple[int, ...]) -> None:
-        stdio = (fds[0], fds[1], fds[2]) if len(fds) == 3 else None
-        life, terminal = self.service.start(request, stdio)
+        terminal: int | None = None
+        life = self.service.repeated(request)
+        with _given(fds) as stdio:
+            if life is None:
+                life, terminal = self.service.start(self.service.decide(request), stdio)
         reply = wire.Started(records.observe(life.folder, life.record))
         with suppress(OSError):
             wire.send(connection, reply, () if terminal is None else (terminal,))
         if terminal is not None:
             os.close(terminal)
-        if not request.attached:
-            return connection.close()
-        return self._attach(connection, life, held=True)
+        self.service.events.tell("start", life.record)
+        return self._attach(connection, life, held=True) if request.attached else connection.close()
 
     def _enter(self, connection: socket.socket, request: wire.Exec, fds: tuple[int, ...]) -> None:
-        stdio = (fds[0], fds[1], fds[2]) if len(fds) == 3 else None
         service = self.service
-        pid, terminal = service.enter(request, stdio)
+        with _given(fds) as stdio:
+            pid, terminal = service.enter(request, stdio)
         event = service.execs.get(pid)
         instance = records.observe(*records.find(service.state, request.ref))
         wire.send(connection, wire.Started(replace(instance, pid=pid)), () if terminal is None else (terminal,))
@@ -227,8 +220,7 @@ class Supervisor:
     def _park(self, request: wire.Park) -> None:
         service = self.service
         asked = service.decide(request.like)
-        layout = service.layout(asked, request.like.wish.name or asked.facts.image.name)
-        service.pools.keep(layout, request.count, lambda: service.fill(asked.facts, layout))
+        service.pools.keep(asked.layout, request.count, lambda: service.fill(asked.facts, asked.layout))
 
     def _waiting(self) -> wire.Waiting:
         ids = tuple(life.record.id for life in self.service.lives)
@@ -240,6 +232,15 @@ class Supervisor:
         for life in self.service.lives:
             self.service.stop(wire.Stop(life.record.id, 0, remove=life.record.remove))
         self._ending = True
+
+
+@contextmanager
+def _given(fds: tuple[int, ...]) -> Iterator[Stdio]:
+    """A client's descriptors, until the instance has them."""
+    try:
+        yield (fds[0], fds[1], fds[2]) if len(fds) == 3 else None
+    finally:
+        wire.close(fds)
 
 
 def main(state: str) -> None:

@@ -25,8 +25,8 @@ class Captured:
     def __init__(self, pipe: int, file: Path) -> None:
         self.pipe = pipe
         self._path = file
+        self._file = self._times = -1
         os.set_blocking(pipe, False)
-        self._open()
 
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
@@ -36,6 +36,8 @@ class Captured:
 
     def carry(self) -> bool:
         """Move what has come; whether more may come."""
+        if self._file < 0:
+            self._open()
         while True:
             try:
                 moved = os.splice(self.pipe, self._file, _BLOCK, flags=os.SPLICE_F_NONBLOCK)
@@ -61,9 +63,13 @@ class Captured:
         self._open()
 
     def _close_files(self) -> None:
-        os.close(self._file)
-        os.close(self._times)
+        if self._file >= 0:
+            os.close(self._file)
+            os.close(self._times)
+        self._file = self._times = -1
 
     def close(self) -> None:
         self._close_files()
-        os.close(self.pipe)
+        if self.pipe >= 0:
+            os.close(self.pipe)
+        self.pipe = -1

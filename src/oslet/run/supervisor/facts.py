@@ -57,7 +57,7 @@ class Facts:
             (place / name).mkdir()
         folder = placing.Node(layout.workdir, 0o755, folder=True)
         there = self.index.resolve(layout.workdir) in (*self.index.entries, "/")
-        nodes = (*self._owned, *(() if there else (folder,)))
+        nodes = (*self._owned, *placing.names(layout.network), *(() if there else (folder,)))
         placing.place(place / "upper", nodes, self.index, self.root, self.mapping)
         for number, volume in enumerate(layout.attached):
             target = place / "volumes" / str(number)

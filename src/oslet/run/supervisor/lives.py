@@ -16,6 +16,7 @@ from oslet.run.config import PLACE
 from oslet.run.limits import CGROUPS
 from oslet.run.records import Record
 from oslet.run.supervisor.capture import Captured
+from oslet.run.supervisor.slots import Slot
 from oslet.run.wire import Start
 
 _BACKOFF, _LONGEST = 0.1, 60.0
@@ -27,16 +28,18 @@ _STEADY = 10.0
 class Life:
     """One instance from its take to its last end."""
 
-    def __init__(self, folder: Path, record: Record, asked: Start) -> None:
+    def __init__(self, folder: Path, record: Record, asked: Start, slot: Slot | None = None) -> None:
         self.folder = folder
         self.record = record
         self.asked = asked
-        self.captured: list[Captured] = []
-        self.plug: Any = None
+        self.captured: list[Captured] = slot.captured if slot else []
+        self.plug: Any = slot.plug if slot else None
         self.ended = threading.Event()
         self.code = 137
         self.stopping = False
         self.halted = threading.Event()
+        self.beginning = threading.Lock()
+        """Held while it is being made: an end that comes meanwhile waits."""
         self.since = time.monotonic()
         self.failures = 0
 
@@ -63,6 +66,7 @@ class Lives:
         self._by_id: dict[str, Life] = {}
         self._by_pid: dict[int, Life] = {}
         self._named: dict[str, str] = {}
+        self._ended: dict[str, list[Path]] = {}
 
     def __iter__(self) -> Iterator[Life]:
         with self.lock:
@@ -103,11 +107,12 @@ class Lives:
             self._by_pid[life.record.pid] = life
             self._named[life.record.name] = life.record.id
 
-    def again(self, life: Life, record: Record) -> None:
+    def again(self, life: Life, record: Record, slot: Slot) -> None:
         """The life goes on in another sandbox."""
         with self.lock:
             self._by_pid.pop(life.record.pid, None)
             life.record, life.since = record, time.monotonic()
+            life.captured, life.plug = slot.captured, slot.plug
             self._by_pid[record.pid] = life
 
     def of(self, pid: int) -> Life | None:
@@ -125,11 +130,17 @@ class Lives:
                 del self._named[life.record.name]
         life.ended.set()
 
+    def left(self, name: str, folder: Path) -> None:
+        """An instance of that name has ended, and left its folder."""
+        with self.lock:
+            self._ended.setdefault(name, []).append(folder)
+
     def discard(self, name: str) -> None:
         """Remove what ended instances of that name left but their volumes."""
-        for folder, record in records.records(self.state):
-            if record.name == name and not self.get(record.id):
-                shutil.rmtree(folder, ignore_errors=True)
+        with self.lock:
+            folders = self._ended.pop(name, ())
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def clear(life: Life, runtime: Path, drop: Callable[[str], None]) -> None:
@@ -139,7 +150,7 @@ def clear(life: Life, runtime: Path, drop: Callable[[str], None]) -> None:
     for stream, captured in zip(("out", "err"), life.captured):
         captured.carry()
         captured.close()
-        drop(f"{life.record.id}/{stream}")
+        drop(f"{life.record.slot}/{stream}")
     life.captured = []
 
 

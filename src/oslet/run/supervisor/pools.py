@@ -14,6 +14,9 @@ _WARMTH = 60.0
 """Seconds for which one slot waits after a start like it, unasked."""
 _UNASKED = 8
 """How many layouts have one unasked."""
+_QUIET = 0.02
+"""Seconds without a start before slots are filled again: a fill would take the processor from it, and the interpreter,
+which is the fill's while the kernel makes a process."""
 _PAUSE = 1.0
 """Seconds until a fill is tried again that failed."""
 
@@ -40,6 +43,7 @@ class Pools:
         self._lock = threading.Lock()
         self._news = threading.Condition(self._lock)
         self._closed = False
+        self._taken = 0.0
         self._filler = threading.Thread(target=self._keep_full, daemon=True)
         self._filler.start()
 
@@ -49,9 +53,8 @@ class Pools:
             pool = self._pools.get(layout.key)
             if pool is None or not pool.slots:
                 return None
-            slot = pool.slots.pop()
-            self._news.notify()
-            return slot
+            self._taken = time.monotonic()
+            return pool.slots.pop()
 
     def has(self, layout: Layout) -> bool:
         pool = self._pools.get(layout.key)
@@ -61,7 +64,8 @@ class Pools:
         """A start like this was made: one more may come."""
         with self._lock:
             pool = self._pools.setdefault(layout.key, _Pool(fill))
-            pool.until = time.monotonic() + _WARMTH
+            self._taken = time.monotonic()
+            pool.until = self._taken + _WARMTH
             unasked = sorted((p for p in self._pools.values() if not p.asked), key=lambda p: p.until)
             for old in unasked[:-_UNASKED]:
                 old.until = 0.0
@@ -126,8 +130,9 @@ class Pools:
             with self._lock:
                 now = time.monotonic()
                 pool = next((p for p in self._pools.values() if len(p.slots) < p.wanted and p.not_before <= now), None)
-                if pool is None:
-                    self._news.wait(_PAUSE)
+                quiet = self._taken + _QUIET - now
+                if pool is None or quiet > 0:
+                    self._news.wait(_PAUSE if pool is None else quiet)
                     continue
             try:
                 slot = pool.fill()

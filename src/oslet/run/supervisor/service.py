@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,6 +61,8 @@ class Asked(NamedTuple):
     command: tuple[str, ...]
     network: str
     published: tuple[records.Published, ...]
+    name: str
+    layout: Layout
 
 
 class Service:
@@ -99,7 +102,9 @@ class Service:
                 "with --network host a port can't be published under another number",
                 hint="leave -p out, and set the application's own port by its parameter",
             )
-        return Asked(start, facts, arguments, contract, tuple(command), mode, ports)
+        name = wish.name or image.name
+        layout = self._layout(start, contract, mode, name)
+        return Asked(start, facts, arguments, contract, tuple(command), mode, ports, name, layout)
 
     def facts(self, start: wire.Start) -> Facts:
         key = (start.image, start.tree)
@@ -115,34 +120,36 @@ class Service:
         return found
 
     def layout(self, asked: Asked, name: str) -> Layout:
-        start = asked.start
-        data = Path(start.data)
+        return self._layout(asked.start, asked.contract, asked.network, name)
+
+    def _layout(self, start: wire.Start, contract: Contract, mode: str, name: str) -> Layout:
         return Layout(
             image=start.image,
             tree=start.tree,
             root=start.root,
             limits=start.wish.limits,
-            attached=volumes.chosen(asked.contract.volumes, start.wish.volumes, data, name),
+            attached=volumes.chosen(contract.volumes, start.wish.volumes, Path(start.data), name),
             data=start.data,
-            network=asked.network,
-            capabilities=asked.contract.capabilities,
-            workdir=asked.contract.workdir,
+            network=mode,
+            capabilities=contract.capabilities,
+            workdir=contract.workdir,
         )
 
     # Starting
 
-    def start(self, start: wire.Start, stdio: Stdio) -> tuple[Life, int | None]:
+    def repeated(self, start: wire.Start) -> Life | None:
+        """The instance that an earlier supervisor made of the same request, before its client had the answer."""
+        return next((life for life in self.lives if life.record.token == start.token), None)
+
+    def start(self, asked: Asked, stdio: Stdio) -> tuple[Life, int | None]:
         """An instance, running; the other end of its terminal, if it is attached and has no ``stdio``."""
-        if known := next((life for life in self.lives if life.record.token == start.token), None):
-            return known, None  # a client that lost its supervisor asks again
-        asked = self.decide(start)
-        name = self.lives.name(start.wish.name or asked.facts.image.name, bool(start.wish.name), start.token)
+        start = asked.start
+        name = self.lives.name(asked.name, bool(start.wish.name), start.token)
         slot = None
         try:
-            layout = self.layout(asked, name)
-            fresh = start.wish.watched or not (slot := self.pools.take(layout))
-            if fresh or slot is None:
-                slot = self.fill(asked.facts, layout, watched=start.wish.watched)
+            layout = asked.layout if name == asked.name else self.layout(asked, name)
+            slot = None if start.wish.watched else self.pools.take(layout)
+            slot = slot or self.fill(asked.facts, layout, watched=start.wish.watched)
             self.lives.discard(name)
             made = self._become(asked, slot, name, stdio)
         except BaseException:
@@ -152,76 +159,70 @@ class Service:
             raise
         if not start.wish.watched and all(isinstance(v.host, Clone) for v in layout.attached):
             self.pools.expect(layout, lambda: self.fill(asked.facts, layout))
-        self.events.tell("start", made[0].record)
         return made
 
     def fill(self, facts: Facts, layout: Layout, *, watched: bool = False) -> Slot:
+        """A slot with its folder, and its output's pipes in the keeper."""
         number = secrets.token_hex(6)
-        netns: int | None = None if layout.network == "host" else config.OWN
-        layout = layout._replace(netns=netns)
-        if not watched:
-            return slots.fill(number, facts, layout, self.runtime, self.given.crun)
+        layout = layout._replace(netns=None if layout.network == "host" else config.OWN)
         folder = records.folders(self.state) / number
-        folder.mkdir(parents=True, mode=0o700)
-        watcher = watching.listen(folder, facts.index.entries.values(), facts.root, layout.image)
+        folder.mkdir(mode=0o700)
+        watcher = 0
+        filters = None
         try:
-            filters = watching.watched(config.seccomp(), folder)
+            if watched:
+                watcher = watching.listen(folder, facts.index.entries.values(), facts.root, layout.image)
+                filters = watching.watched(config.seccomp(), folder)
             slot = slots.fill(number, facts, layout, self.runtime, self.given.crun, filters=filters)
         except BaseException:
-            os.kill(watcher, signal.SIGKILL)
+            if watcher:
+                os.kill(watcher, signal.SIGKILL)
             shutil.rmtree(folder, ignore_errors=True)
             raise
         slot.watcher = watcher
+        self._streams(slot, folder, facts)
         return slot
 
+    def _streams(self, slot: Slot, folder: Path, facts: Facts) -> None:
+        """Pipes for what it will write."""
+        for short, stream in (("out", records.STDOUT), ("err", records.STDERR)):
+            reading, writing = os.pipe()
+            slot.writing.append(writing)
+            # It may open /dev/stdout again, as servers that log there do: proc_pid_fd(5) asks for the pipe's owner.
+            placing.own(writing, facts.image.uid, facts.image.gid, facts.mapping)
+            self.keeper.keep(f"{slot.id}/{short}", reading)
+            slot.captured.append(Captured(reading, folder / stream))
+
     def _become(self, asked: Asked, slot: Slot, name: str, stdio: Stdio) -> tuple[Life, int | None]:
-        """Make a slot the instance of that name: its files, its record, its streams, and then itself."""
+        """Make a slot the instance of that name: its files, its record, and then itself."""
         folder = records.folders(self.state) / slot.id
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        life = Life(folder, _record(asked, slot, name), asked.start)
-        kept: list[int] = []
-        try:
-            self._furnish(asked, slot, name)
-            if not asked.start.attached:
-                stdio = self._streams(life, asked.facts, kept)
-            self._remember(life)
-            records.write(folder, life.record)
-            self.lives.add(life)
-            launch = Launch(asked.command, life.record.env, life.record.workdir, stdio)
-            return life, slot.take(launch)
-        except BaseException:
-            self.lives.close(life)
-            living.clear(life, self.runtime, self.keeper.drop)
-            self.keeper.drop(f"{slot.id}/asked")
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        finally:
-            for fd in kept:
-                os.close(fd)
+        life = Life(folder, _record(asked, slot, name), asked.start, slot)
+        with life.beginning:
+            try:
+                self._furnish(asked, slot, name)
+                self._remember(life)
+                records.create(folder, life.record)
+                self.lives.add(life)
+                return life, self._take(asked, slot, life.record, stdio)
+            except BaseException:
+                self.lives.close(life)
+                self.keeper.drop(f"{slot.id}/asked")
+                raise
+
+    def _take(self, asked: Asked, slot: Slot, record: Record, stdio: Stdio) -> int | None:
+        if not asked.start.attached:
+            for captured in slot.captured:
+                self._captures(captured)
+            stdio = (_null(), slot.writing[0], slot.writing[1])
+        return slot.take(Launch(asked.command, record.env, record.workdir, stdio))
 
     def _furnish(self, asked: Asked, slot: Slot, name: str) -> None:
         facts, image = asked.facts, asked.facts.image
         host = hostname(name)
-        nodes = (
-            *placing.names(host, asked.network),
-            *placing.rendered(image.rendered, image.params, asked.arguments, image.uid, image.gid),
-        )
-        placing.add(slot.folder, nodes, facts.index, facts.mapping)
-        mounts.name_host(slot.pid, host)
-
-    def _streams(self, life: Life, facts: Facts, kept: list[int]) -> tuple[int, int, int]:
-        """Pipes to be captured for standard output and error; nothing to read. The instance's ends go to ``kept``."""
-        kept.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
-        for short, stream in (("out", records.STDOUT), ("err", records.STDERR)):
-            reading, writing = os.pipe()
-            kept.append(writing)
-            # It may open /dev/stdout again, as servers that log there do: proc_pid_fd(5) asks for the pipe's owner.
-            placing.own(writing, facts.image.uid, facts.image.gid, facts.mapping)
-            self.keeper.keep(f"{life.record.id}/{short}", reading)
-            captured = Captured(reading, life.folder / stream)
-            life.captured.append(captured)
-            self._captures(captured)
-        return kept[0], kept[1], kept[2]
+        slot.call(placing.hosts(host, asked.network), f"{host}\n".encode())
+        if image.rendered:
+            nodes = placing.rendered(image.rendered, image.params, asked.arguments, image.uid, image.gid)
+            placing.add(slot.folder, nodes, facts.index, facts.mapping)
 
     def _remember(self, life: Life) -> None:
         """Have the request outlive this process: secrets are in it, so in memory only."""
@@ -263,13 +264,24 @@ class Service:
 
     def died(self, death: Death) -> None:
         """A process that the keeper had to reap: an instance, a command in one, a slot, or nothing of ours any more."""
-        if life := self.lives.of(death.pid):
-            self.end(life, death.code)
+        life = self.lives.of(death.pid)
+        if life and life.record.watcher:  # it has to write down all that it heard, first
+            threading.Thread(target=self._ended, args=(life, death), daemon=True).start()
+            return
+        if life:
+            with life.beginning:
+                if not life.ended.is_set():
+                    self.end(life, death.code)
         elif event := self.execs.pop(death.pid, None):
             self.codes[death.pid] = death.code
             event.set()
         elif slot := self.pools.lost(death.pid):
             self.spill(slot)
+        self.keeper.bury(death)
+
+    def _ended(self, life: Life, death: Death) -> None:
+        watching.finish(life.record.watcher)
+        self.end(life, death.code)
         self.keeper.bury(death)
 
     def end(self, life: Life, code: int) -> None:
@@ -290,6 +302,8 @@ class Service:
         self.events.tell("exit", life.record, code=life.code)
         if life.record.remove and not life.asked.attached:
             shutil.rmtree(life.folder, ignore_errors=True)
+        else:
+            self.lives.left(life.record.name, life.folder)
         self.lives.close(life)
 
     def _restart(self, life: Life, pause: float) -> None:
@@ -302,17 +316,15 @@ class Service:
             layout = self.layout(asked, life.record.name)
             slot = self.pools.take(layout) or self.fill(asked.facts, layout)
             self._furnish(asked, slot, life.record.name)
-            fresh = _record(asked, slot, life.record.name)
-            kept: list[int] = []
-            stdio = self._streams(life, asked.facts, kept)
-            record = replace(fresh, id=life.record.id, created=life.record.created, restarts=life.record.restarts + 1)
+            record = replace(
+                _record(asked, slot, life.record.name),
+                id=life.record.id,
+                created=life.record.created,
+                restarts=life.record.restarts + 1,
+            )
             records.write(life.folder, record)
-            self.lives.again(life, record)
-            try:
-                slot.take(Launch(asked.command, record.env, record.workdir, stdio))
-            finally:
-                for fd in kept:
-                    os.close(fd)
+            self.lives.again(life, record, slot)
+            self._take(asked, slot, record, None)
         except (RunError, OSError):
             if slot:
                 self.spill(slot)
@@ -336,6 +348,11 @@ class Service:
     def spill(self, slot: Slot) -> None:
         """End a slot that is not to become anything."""
         slot.close()
+        for short, captured in zip(("out", "err"), slot.captured):
+            captured.close()
+            self.keeper.drop(f"{slot.id}/{short}")
+        slot.captured = []
+        shutil.rmtree(records.folders(self.state) / slot.id, ignore_errors=True)
         with suppress(OSError):
             os.kill(slot.pid, signal.SIGKILL)
         shutil.rmtree(self.runtime / slot.id, ignore_errors=True)
@@ -352,11 +369,12 @@ class Service:
         for folder, record in records.records(self.state):
             asked = kept.pop(f"{record.id}/asked", None)
             if asked is None or record.boot != records.boot():
+                self.lives.left(record.name, folder)
                 continue
             life = Life(folder, record, msgspec.json.decode(os.pread(asked, wire.MOST, 0), type=wire.Start))
             os.close(asked)
             for short, stream in (("out", records.STDOUT), ("err", records.STDERR)):
-                if (pipe := kept.pop(f"{record.id}/{short}", None)) is not None:
+                if (pipe := kept.pop(f"{record.slot}/{short}", None)) is not None:
                     life.captured.append(Captured(pipe, folder / stream))
                     self._captures(life.captured[-1])
             self.lives.add(life)
@@ -395,7 +413,7 @@ def _record(asked: Asked, slot: Slot, name: str) -> Record:
         created=time.time(),
         boot=records.boot(),
         pid=slot.pid,
-        pid_began=records.began(slot.pid) or 0,
+        pid_began=slot.began,
         slot=slot.id,
         uid=image.uid,
         gid=image.gid,
@@ -413,6 +431,11 @@ def _record(asked: Asked, slot: Slot, name: str) -> Record:
         watcher=slot.watcher,
         watcher_began=(records.began(slot.watcher) or 0) if slot.watcher else 0,
     )
+
+
+@cache
+def _null() -> int:
+    return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def hostname(name: str) -> str:

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from oslet.errors import RunError
-from oslet.run import config, limits, native
+from oslet.run import config, limits, native, records
 from oslet.run.monitor import above, complaints, readable
 from oslet.run.supervisor import mounts
+from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.facts import Facts, Layout
 
 _MAGIC = 0x314C534F
@@ -43,21 +44,22 @@ class Launch(NamedTuple):
 
 
 class Slot:
-    """One sandbox: its id, the stub's pid and when that began, its root as a descriptor, its cgroups."""
+    """One sandbox: its id, the stub's pid and when that began, its cgroups, and what is prepared for its take: its root
+    as a folder, descriptors of its hosts(5) and hostname(5), and pipes for its output."""
 
     def __init__(self, id: str, pid: int, root: int, control: socket.socket, groups: tuple[Path, ...]) -> None:  # noqa: A002
         self.id = id
         self.pid = pid
-        self.root = root
+        self.began = records.began(pid) or 0
         self.groups = groups
+        self.folder = Path(f"/proc/self/fd/{root}")
+        self.captured: list[Captured] = []
+        self.writing: list[int] = []
+        self.names: list[int] = []
         self.plug: Any = None
         self.watcher = 0
+        self._root = root
         self._control = control
-
-    @property
-    def folder(self) -> Path:
-        """The instance's root, as long as it is a slot."""
-        return Path(f"/proc/self/fd/{self.root}")
 
     def take(self, launch: Launch) -> int | None:
         """Make it the application; the other end of its terminal, if it has one. RunError if there is no such program,
@@ -81,11 +83,18 @@ class Slot:
         why = os.strerror(number) if said != b"gone" else "its sandbox has ended"
         raise RunError(f"{launch.command[0]} can't be run: {why}", where=launch.workdir)
 
+    def call(self, hosts: bytes, hostname: bytes) -> None:
+        """Tell it its name."""
+        for fd, data in zip(self.names, (hosts, hostname), strict=True):
+            os.pwrite(fd, data, 0)
+        mounts.name_host(self.pid, hostname.decode().strip())
+
     def close(self) -> None:
+        """Let go of what was for its take. What captures its output goes on."""
         self._control.close()
-        if self.root >= 0:
-            os.close(self.root)
-            self.root = -1
+        for fd in (*self.names, *self.writing, *((self._root,) if self._root >= 0 else ())):
+            os.close(fd)
+        self.names, self.writing, self._root = [], [], -1
 
 
 def message(launch: Launch, flags: int = 0) -> bytes:
@@ -136,7 +145,11 @@ def fill(
         words = ["run", "-d", "--no-new-keyring", "--bundle", str(place)]
         pid = _make([*_crun(crun, runtime, place), *words], place, number, theirs)
         limits.enter(groups, (pid,))
-        return Slot(number, pid, root, ours, groups)
+        slot = Slot(number, pid, root, ours, groups)
+        for name in ("/etc/hosts", "/etc/hostname"):
+            where = slot.folder / facts.index.resolve(name)[1:]
+            slot.names.append(os.open(where, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
+        return slot
     except BaseException:
         ours.close()
         if root >= 0:
