@@ -1,4 +1,4 @@
-"""What tests of the catalog share: an instance of a class and what a client connects with, ended and forgotten after."""
+"""What tests of the catalog share: an instance and what a client connects with, ended and forgotten after."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Served(NamedTuple):
 
 class Serve(Protocol):
     def __call__(
-        self, bound: Oslet, name: str = "", command: tuple[str, ...] = (), volumes: dict[str, Path] | None = None
+        self, bound: Oslet, name: str = "", command: tuple[str, ...] = (), volumes: dict[str, str] | None = None
     ) -> Served: ...
 
 
@@ -42,7 +42,7 @@ def serve(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     test, started, names = secrets.token_hex(4), list[Served](), set[str]()
 
     def start(
-        bound: Oslet, name: str = "", command: tuple[str, ...] = (), volumes: dict[str, Path] | None = None
+        bound: Oslet, name: str = "", command: tuple[str, ...] = (), volumes: dict[str, str] | None = None
     ) -> Served:
         names.add(own := f"catalog-{test}-{name or len(names)}")
         running = bound.start(Wish(name=own, network="host", command=command, volumes=volumes or {}))

@@ -29,7 +29,8 @@ def test_buckets_objects_versions_and_parts(serve: Serve, free_port: Port) -> No
     s3.put_bucket_versioning(Bucket="papers", VersioningConfiguration={"Status": "Enabled"})
     first, _ = (s3.put_object(Bucket="papers", Key="v", Body=body)["VersionId"] for body in (b"one", b"two"))
     assert s3.get_object(Bucket="papers", Key="v", VersionId=first)["Body"].read() == b"one"
-    upload = {"Bucket": "papers", "Key": "big", "UploadId": s3.create_multipart_upload(Bucket="papers", Key="big")["UploadId"]}
+    upload = {"Bucket": "papers", "Key": "big"}
+    upload["UploadId"] = s3.create_multipart_upload(**upload)["UploadId"]
     parts = [s3.upload_part(**upload, PartNumber=n, Body=bytes(5 << 20)) for n in (1, 2)]
     done = [{"PartNumber": n, "ETag": part["ETag"]} for n, part in enumerate(parts, 1)]
     s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": done})

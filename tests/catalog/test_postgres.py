@@ -5,13 +5,14 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from oslet import Secret
 from oslet.catalog import Postgres
 
 from .conftest import Port, Serve
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
-AWKWARD = "it's a \"back\\slash\" $1 {x} ä"
+AWKWARD = 'it\'s a "back\\slash" $1 {x} ä'
 
 
 def ask(url: str, query: str) -> object:
@@ -22,7 +23,7 @@ def ask(url: str, query: str) -> object:
 
 def test_password_belongs_to_the_instance_and_data_to_the_volume(serve: Serve, free_port: Port) -> None:
     port = free_port()
-    first = serve(Postgres(port=port, password=AWKWARD), "kept")
+    first = serve(Postgres(port=port, password=Secret(AWKWARD)), "kept")
     with psycopg.connect(first.url) as connection:
         connection.execute("create table kept as select 42 as n")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
@@ -31,7 +32,7 @@ def test_password_belongs_to_the_instance_and_data_to_the_volume(serve: Serve, f
         psycopg.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres")
     assert AWKWARD not in first.running.logs()
     assert first.end() == 0
-    second = serve(Postgres(port=port, password="another one"), "kept")
+    second = serve(Postgres(port=port, password=Secret("another one")), "kept")
     assert ask(second.url, "select n from kept") == 42
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(first.url)

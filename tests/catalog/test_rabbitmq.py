@@ -11,6 +11,7 @@ import pika.exceptions
 import pytest
 
 import oslet
+from oslet import Secret
 from oslet.catalog import RabbitMQ
 
 from .conftest import Port, Serve
@@ -22,7 +23,7 @@ LASTING = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent)
 
 def test_queues_are_kept_for_who_knows_the_password(serve: Serve, free_port: Port) -> None:
     port, web = free_port(), free_port()
-    first = serve(RabbitMQ(port=port, username="jo", password="a/good#one"), "kept")
+    first = serve(RabbitMQ(port=port, username="jo", password=Secret("a/good#one")), "kept")
     with pika.BlockingConnection(pika.URLParameters(first.url)) as connection:
         channel = connection.channel()
         channel.queue_declare("work", durable=True)
@@ -33,8 +34,8 @@ def test_queues_are_kept_for_who_knows_the_password(serve: Serve, free_port: Por
             pika.BlockingConnection(pika.URLParameters(url))
     assert "good#one" not in first.running.logs()
     assert first.end() == 0
-    settings = [f"management.tcp.port = {web}"]
-    bound = RabbitMQ(port=port, username="jo", password="newer#one", plugins=["rabbitmq_management"], settings=settings)
+    managed = {"plugins": ["rabbitmq_management"], "settings": [f"management.tcp.port = {web}"]}
+    bound = RabbitMQ(port=port, username="jo", password=Secret("newer#one"), **managed)
     second = serve(bound, "kept")
     with pika.BlockingConnection(pika.URLParameters(second.url)) as connection:
         frame, _, body = connection.channel().basic_get("work", auto_ack=True)

@@ -8,6 +8,7 @@ import pytest
 import redis
 
 import oslet
+from oslet import Secret
 from oslet.catalog import Memcached, Redis
 
 from .conftest import Port, Serve
@@ -16,7 +17,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 
 def test_redis_keeps_what_it_was_told_for_who_knows_the_password(serve: Serve, free_port: Port) -> None:
-    bound = Redis(port=free_port(), password="pa'ss{w}ord/#", memory="8MiB", eviction="allkeys-lru", settings=["hz 50"])
+    password = Secret("pa'ss{w}ord/#")
+    bound = Redis(port=free_port(), password=password, memory="8MiB", eviction="allkeys-lru", settings=["hz 50"])
     first = serve(bound, "kept")
     with redis.Redis.from_url(first.url) as client:
         assert client.set("answer", "42")
@@ -45,7 +47,7 @@ def test_redis_without_a_password_logs_each_write(serve: Serve, free_port: Port)
 @pytest.mark.parametrize("password", ["short", "two words", 'a"quoted one', "back\\slash", "line\nbreak"])
 def test_a_password_that_the_configuration_could_not_hold_is_refused(password: str) -> None:
     with pytest.raises(oslet.DeclarationError, match=r"Redis\.password|the secret") as refused:
-        Redis(password=password)
+        Redis(password=Secret(password))
     assert password not in str(refused.value)
 
 

@@ -79,7 +79,7 @@ def test_a_site_is_a_volume_or_part_of_the_image(serve: Serve, free_port: Port, 
     public.mkdir()
     (public / "index.html").write_text("<h1>hello</h1>" * 200)
     tmp_path.chmod(0o755)
-    served = serve(StaticSite(port=free_port()), volumes={"/srv/site": public})
+    served = serve(StaticSite(port=free_port()), volumes={"/srv/site": str(public)})
     code, packed = get(f"{served.url}/index.html", **{"Accept-Encoding": "gzip"})
     assert code == 200 and gzip.decompress(packed).startswith(b"<h1>hello")
     assert get(f"{served.url}/nothing")[0] == 404
