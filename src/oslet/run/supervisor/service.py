@@ -316,6 +316,9 @@ class Service:
             layout = self.layout(asked, life.record.name)
             slot = self.pools.take(layout) or self.fill(asked.facts, layout)
             self._furnish(asked, slot, life.record.name)
+            for captured, stream in zip(slot.captured, (records.STDOUT, records.STDERR)):
+                captured.into(life.folder / stream)
+            (records.folders(self.state) / slot.id).rmdir()
             record = replace(
                 _record(asked, slot, life.record.name),
                 id=life.record.id,
