@@ -12,21 +12,25 @@ from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from oslet.codec import canonical, decode
 from oslet.errors import IntegrityError, RunError
 from oslet.model.instance import Instance
 from oslet.model.oslet import Health
+from oslet.model.stack import Membership
+from oslet.run.net.plug import Plug
 
 RECORD, EXIT, STDOUT, STDERR, RUNTIME_LOG = "record.json", "exit", "stdout.log", "stderr.log", "runtime.log"
 
 
 class Published(Struct, frozen=True):
-    """One container port and where on this machine it answers."""
+    """One container port and where on this machine it answers; ``proto`` is tcp or udp."""
 
     container: int
     host: int
     address: str
+    proto: str = "tcp"
 
 
 class Record(Struct, frozen=True):
@@ -50,6 +54,7 @@ class Record(Struct, frozen=True):
     workdir: str
     capabilities: tuple[str, ...]
     stop_signal: str
+    ports: tuple[int, ...]
     published: tuple[Published, ...]
     network: str
     cgroups: tuple[str, ...]
@@ -58,10 +63,16 @@ class Record(Struct, frozen=True):
     restart: Literal["no", "on-failure", "always"] = "no"
     restarts: int = 0
     restarting: bool = False
+    allow: tuple[str, ...] | None = None
     token: str = ""
+    attached: bool = False
     watcher: int = 0
     watcher_began: int = 0
     """The process that records what a watched instance uses; 0 where there is none."""
+    plug: Plug | None = None
+    """Its place at the switch; None where it has no network or the machine's."""
+    membership: Membership | None = None
+    """Which member of which stack it is, if it is of one."""
 
 
 def folders(state: Path) -> Path:
@@ -151,20 +162,26 @@ def observe(folder: Path, record: Record) -> Instance:
     """What a record and the kernel say together, now."""
     code, ended = _ending(folder)
     running = code is None and (record.restarting or there(record))
-    if code is None and not running:
+    if running:
+        return begun(record)
+    if code is None:
         code, ended = _ending(folder)  # written meanwhile; else nobody was left to write it
         code = 137 if code is None else code
+    return replace(begun(record), state="exited", pid=0, exit_code=code, ended=ended)
+
+
+def begun(record: Record) -> Instance:
+    """An instance that runs, or soon does again."""
     return Instance(
         id=record.id,
         name=record.name,
         image=record.image,
         image_name=record.image_name,
-        state="restarting" if running and record.restarting else "running" if running else "exited",
+        state="restarting" if record.restarting else "running",
         ports=tuple(p.host for p in record.published),
         created=record.created,
-        pid=record.pid if running else 0,
-        exit_code=code,
-        ended=ended,
+        pid=record.pid,
+        group=record.membership.group if record.membership else "",
     )
 
 
@@ -197,11 +214,34 @@ def records(state: Path) -> tuple[tuple[Path, Record], ...]:
     return tuple(sorted(found, key=lambda pair: pair[1].created))
 
 
+class Member(Struct, frozen=True):
+    """An instance on a network."""
+
+    name: str
+    id: str
+    address: str
+
+
+class Network(Struct, frozen=True):
+    name: str
+    instances: tuple[Member, ...]
+
+
+def networks(state: Path) -> tuple[Network, ...]:
+    """Each network that an instance is on now, by name."""
+    found: dict[str, list[Member]] = {}
+    for _, record in records(state):
+        if record.plug and alive(record):
+            found.setdefault(record.network, []).append(Member(record.name, record.id, record.plug.address))
+    return tuple(Network(name, tuple(members)) for name, members in sorted(found.items()))
+
+
 def find(state: Path, ref: str) -> tuple[Path, Record]:
-    """The instance that ``ref`` means: its name, its id, or a prefix of one id only. RunError otherwise."""
+    """The instance that ``ref`` means: its name (the latest of it), its id, or a prefix of one id only. RunError
+    otherwise."""
     known = records(state)
     exact = [pair for pair in known if ref in (pair[1].name, pair[1].id)]
-    matching = exact or [pair for pair in known if ref and pair[1].id.startswith(ref)]
+    matching = exact[-1:] or [pair for pair in known if ref and pair[1].id.startswith(ref)]
     if len(matching) == 1:
         return matching[0]
     if matching:

@@ -92,7 +92,7 @@ class Workspace:
 
     def instance_tools(self) -> Tools:
         """What a supervisor needs of the machine: asked for when one has to be started."""
-        from oslet.run.network import tun_obstacle
+        from oslet.run.net.slirp import tun_obstacle
 
         return self.tools(network=not tun_obstacle())
 
@@ -300,8 +300,8 @@ class Workspace:
             from oslet.workspace.watching import explained
 
             raise explained(error, self.store.load(own.tree, Tree)) from None
-        self.store.pin(built.digest, instance.id)
         if sealed:
+            self.store.pin(built.digest, instance.id)
             self.store.pin_tree(sealed.tree, instance.id)
         return Running(instance, self)
 
@@ -317,11 +317,19 @@ class Workspace:
         image = self.store.load(inspect(self.places.state, instance).image, Image)
         return user_ids(Files(self.store, self.tree(image).entries), name)
 
-    def gc(self, *, dry_run: bool = False) -> Freed:
-        """Remove what no image and no instance needs."""
+    def hold(self) -> None:
+        """Pin the image of each instance that there is, and of no other: before images are removed, since a start has
+        no time for it."""
         from oslet.run import instances
 
-        living = {i.id for i in instances(self.places.state)}
-        for holder in (self.store.pins().keys() | self.store.pinned_trees().keys()) - living:
+        there = {i.id: i.image for i in instances(self.places.state)}
+        held = self.store.pins()
+        for holder in (held.keys() | self.store.pinned_trees().keys()) - there.keys():
             self.store.unpin(holder)
+        for holder in there.keys() - held.keys():
+            self.store.pin(there[holder], holder)
+
+    def gc(self, *, dry_run: bool = False) -> Freed:
+        """Remove what no image and no instance needs."""
+        self.hold()
         return self.store.gc(dry_run=dry_run)
