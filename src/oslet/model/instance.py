@@ -63,4 +63,6 @@ class Instance(Struct, frozen=True):
     pid: int = 0
     exit_code: int | None = None
     ended: float | None = None
+    restarts: int = 0
+    health: str = ""
     group: str = ""

@@ -21,6 +21,8 @@ from oslet.model.oslet import Health
 from oslet.model.stack import Membership
 from oslet.run.net.plug import Plug
 
+HEALTH = "health"
+"""Says whether an instance that declares its health is well, once that is known."""
 RECORD, EXIT, STDOUT, STDERR, RUNTIME_LOG = "record.json", "exit", "stdout.log", "stderr.log", "runtime.log"
 
 
@@ -163,11 +165,18 @@ def observe(folder: Path, record: Record) -> Instance:
     code, ended = _ending(folder)
     running = code is None and (record.restarting or there(record))
     if running:
-        return begun(record)
+        return replace(begun(record), health=_health(folder) if record.health else "")
     if code is None:
         code, ended = _ending(folder)  # written meanwhile; else nobody was left to write it
         code = 137 if code is None else code
     return replace(begun(record), state="exited", pid=0, exit_code=code, ended=ended)
+
+
+def _health(folder: Path) -> str:
+    try:
+        return (folder / HEALTH).read_text()
+    except OSError:
+        return "starting"
 
 
 def begun(record: Record) -> Instance:
@@ -181,6 +190,7 @@ def begun(record: Record) -> Instance:
         ports=tuple(p.host for p in record.published),
         created=record.created,
         pid=record.pid,
+        restarts=record.restarts,
         group=record.membership.group if record.membership else "",
     )
 

@@ -14,9 +14,10 @@ import msgspec
 from msgspec.structs import replace
 
 from oslet.errors import RunError
+from oslet.model.oslet import Exec
 from oslet.run import config, placing, records, watching, wire
 from oslet.run.asking import Clone
-from oslet.run.health import answers
+from oslet.run.health import answers, healthy
 from oslet.run.records import Record
 from oslet.run.supervisor import lives as living
 from oslet.run.supervisor import mounts, slots
@@ -28,6 +29,7 @@ from oslet.run.supervisor.filling import Filling, Given
 from oslet.run.supervisor.keeper import Death, Keeper
 from oslet.run.supervisor.lives import Life, Lives
 from oslet.run.supervisor.pools import Pools
+from oslet.run.supervisor.probing import Probing
 from oslet.run.supervisor.slots import Launch, Slot
 from oslet.run.supervisor.wiring import Wiring
 
@@ -53,6 +55,7 @@ class Service:
         self.execs: dict[int, threading.Event] = {}
         self.codes: dict[int, int] = {}
         self._captures = captures
+        self.probing = Probing(self.lives, self.events, self._lives_well)
 
     # Starting
 
@@ -158,6 +161,12 @@ class Service:
             raise RunError(f"{record.name} has no port to ask for its health", hint="declare one, or health = { exec }")
         with self.wiring.socket() as connection:
             return answers(connection, (record.plug.address, int(port)), asked.health)
+
+    def _lives_well(self, life: Life) -> bool:
+        health = life.record.health
+        if life.record.plug and not isinstance(health, Exec | None):
+            return self.well(wire.Probe(life.record.id, health))
+        return healthy(self.state, life.record.id)
 
     # Ending
 
