@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from oslet.cli.targets import spelled
 from oslet.cli.words import Option, pair, read, secret_values, usage
 from oslet.errors import DeclarationError, RunError
 
@@ -46,7 +47,7 @@ def quick(words: Sequence[str]) -> int:
     before = read(words, OPTIONS, stop_at_word=True)
     if "help" in before.options or not before.rest:
         return usage(USAGE, "Start an image with arguments.", OPTIONS, asked="help" in before.options)
-    target, *after = before.rest
+    target, *after = spelled(before.rest[0]), *before.rest[1:]
 
     from oslet.cli.render import progress, talk
     from oslet.workspace import Workspace

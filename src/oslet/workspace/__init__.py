@@ -16,7 +16,7 @@ from oslet.model.plan import Plan
 from oslet.model.source import Debian, Oci, Source
 from oslet.model.tree import Contents, Tree
 from oslet.store import Store, home
-from oslet.workspace.declared import Declared
+from oslet.workspace.declared import Declared, is_declaration
 
 if TYPE_CHECKING:
     from oslet.build.place import Placement
@@ -215,12 +215,11 @@ class Workspace:
     # Images
 
     def image(self, target: str, build_arguments: Mapping[str, Any] | None = None, *, witnessed: bool = True) -> Built:
-        """The image that ``target`` means: a declaration's file (built first), a name, a digest or its prefix."""
-
-        if target.endswith(".toml"):
-            if not Path(target).exists():
+        """The image that ``target`` means: a declaration (built first), a name, a digest or its prefix."""
+        if is_declaration(target):
+            if target.endswith(".toml") and not Path(target).exists():
                 raise DeclarationError("no such file", where=target)
-            return self.build(Declared.read(Path(target), build_arguments), witnessed=witnessed)
+            return self.build(Declared.read(target, build_arguments), witnessed=witnessed)
         return Built(*self.store.find(target))
 
     def tree(self, image: Image) -> Tree:
