@@ -20,13 +20,14 @@ FLAGS = ("-std=gnu11", "-Os", "-static", "-s", "-Wall", "-Wextra", "-Wno-sign-co
 def make() -> list[Path]:
     """Each program for each machine, unless it was made of the same source in the same way; all of them."""
     made = []
+    shared = b"".join(header.read_bytes() for header in sorted(SOURCES.glob("*.h")))
     for machine, target in MACHINES.items():
         for source in sorted(SOURCES.glob("*.c")):
             program = SOURCES / machine / source.stem
             made.append(program)
             words = ["-target", target, *FLAGS]
             stamp = program.with_name(f".{program.name}.made")
-            wanted = hashlib.sha256(source.read_bytes() + repr(words).encode()).hexdigest()
+            wanted = hashlib.sha256(source.read_bytes() + shared + repr(words).encode()).hexdigest()
             if program.exists() and stamp.exists() and stamp.read_text() == wanted:
                 continue
             print(f"making {machine}/{program.name} (the first time takes a minute or two)", file=sys.stderr)

@@ -19,8 +19,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "landlock.h"
+
 enum { CONTROL = 3, SELF = 4, MAGIC = 0x314c534f, MOST = 4 << 20, MANY = 1 << 16 };
-enum { TERMINAL = 1, WARM = 2 };  /* flags: open a terminal of the instance's own; leave the socket to the program */
+/* flags: open a terminal of the instance's own; leave the socket to the program; what follows are Landlock's rules */
+enum { TERMINAL = 1, WARM = 2, LOCKED = 4 };
 
 struct header {
     uint32_t magic, length, arguments, variables, flags;
@@ -120,7 +123,7 @@ int main(void) {
     int given = receive(&head, sizeof head, fds, 3);
     if (head.magic != MAGIC || head.length > MOST || head.arguments < 1 || head.arguments > MANY || head.variables > MANY)
         fail(EBADMSG);
-    if (head.flags & ~(TERMINAL | WARM) || given != (head.flags & TERMINAL ? 0 : 3))
+    if (head.flags & ~(TERMINAL | WARM | LOCKED) || given != (head.flags & TERMINAL ? 0 : 3))
         fail(EBADMSG);
     char *text = malloc(head.length), *end = text + head.length, *folder[2];
     char **words = calloc(head.arguments + 1, sizeof *words), **env = calloc(head.variables + 1, sizeof *env);
@@ -129,7 +132,8 @@ int main(void) {
     receive(text, head.length, 0, 0);
     char *at = strings(text, end, folder, 1);
     at = strings(at, end, words, head.arguments);
-    if (strings(at, end, env, head.variables) != end)
+    at = strings(at, end, env, head.variables);
+    if (at != end && !(head.flags & LOCKED))
         fail(EBADMSG);
     if (head.flags & TERMINAL)
         fds[0] = fds[1] = fds[2] = terminal();
@@ -141,6 +145,9 @@ int main(void) {
             fail(errno);
     if (fcntl(CONTROL, F_SETFD, head.flags & WARM ? 0 : FD_CLOEXEC) || chdir(folder[0]))
         fail(errno);
+    int locked = head.flags & LOCKED ? restrict_self(at, end) : 0;
+    if (locked && locked != ENOSYS && locked != EOPNOTSUPP) /* where there is none, the other walls stand */
+        fail(locked);
     environ = env;
     execvp(words[0], words); /* what else is open closes itself at execve: MSG_CMSG_CLOEXEC, O_CLOEXEC */
     fail(errno);

@@ -67,7 +67,8 @@ class Filling:
         self._streams(slot, folder, facts)
         if layout.warm:
             try:
-                slot.warm(layout.warm, environment(facts, facts.image.start.env), facts.image.start.warm.modules)
+                warm = facts.image.start.warm.modules
+                slot.warm(layout.warm, environment(facts, facts.image.start.env), warm, facts.lock(layout))
             except BaseException:
                 self.spill(slot)
                 raise
