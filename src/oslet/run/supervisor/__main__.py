@@ -35,6 +35,8 @@ from oslet.run.supervisor.service import Service, Stdio
 _IDLE = 30.0
 """Seconds after which a supervisor of nothing ends."""
 _TICK = 1.0
+_RETURN = 10.0
+"""Seconds that a client has to come back to its instance after a supervisor was killed."""
 
 
 class Supervisor:
@@ -48,7 +50,6 @@ class Supervisor:
         self._door = socket.socket(fileno=LISTENING)
         self._keeper: Keeper | None = keeper
         self._busy = 0
-        self._attached: dict[int, tuple[socket.socket, Life]] = {}
         self._last = time.monotonic()
         self.service = Service(state, given, keeper, self._capture)
         (state / "runtime").mkdir(exist_ok=True)
@@ -63,6 +64,10 @@ class Supervisor:
         for life in self.service.lives:
             if orphans.orphaned(life.record):
                 self._orphan(life)
+            if life.record.attached:
+                returned = threading.Timer(_RETURN, self._left, (life,))
+                returned.daemon = True
+                returned.start()
         self._keeper.lives()
         while not self._ending:
             for descriptor, _ in self._poll.poll(_TICK, 64):
@@ -71,6 +76,11 @@ class Supervisor:
             self._look()
         self.service.pools.close()
         self.service.wiring.shut()
+
+    def _left(self, life: Life) -> None:
+        """End an instance whose client went away while no supervisor was there to see it."""
+        if not life.held:
+            self.service.stop(wire.Stop(life.record.id, 10.0, remove=True))
 
     def _hear(self, descriptor: int, what: Callable[[], None]) -> None:
         self._heard[descriptor] = what
@@ -269,6 +279,7 @@ class Supervisor:
                 stop = wire.Stop(life.record.id, 10.0, remove=True)
                 threading.Thread(target=self.service.stop, args=(stop,), daemon=True).start()
 
+        life.held |= held
         descriptor = connection.fileno()
         self._hear(descriptor, gone)
         threading.Thread(target=told, daemon=True).start()

@@ -37,6 +37,7 @@ class Life:
         self.ended = threading.Event()
         self.code = 137
         self.stopping = False
+        self.held = False
         self.halted = threading.Event()
         self.beginning = threading.Lock()
         """Held while it is being made: an end that comes meanwhile waits."""
