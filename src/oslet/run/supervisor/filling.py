@@ -64,6 +64,7 @@ class Filling:
             self._wiring.close(plug)
             raise
         slot.watcher, slot.plug = watcher, plug
+        slot.record = records.blank(folder)
         slot.call(hostname(name), layout.network)
         self._streams(slot, folder, facts)
         try:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from oslet.errors import RunError
@@ -68,6 +69,9 @@ class Lives:
         self._by_pid: dict[int, Life] = {}
         self._named: dict[str, str] = {}
         self._ended: dict[str, list[Path]] = {}
+        self._rubbish: SimpleQueue[Path | None] = SimpleQueue()
+        self._sweeper = threading.Thread(target=self._sweep, daemon=True)
+        self._sweeper.start()
 
     def __iter__(self) -> Iterator[Life]:
         with self.lock:
@@ -149,6 +153,15 @@ class Lives:
                 folders.remove(life.folder)
                 self._ended[life.record.name] = [life.folder]
         for folder in folders:
+            self._rubbish.put(folder)
+
+    def shut(self) -> None:
+        """Return once all that was discarded is gone."""
+        self._rubbish.put(None)
+        self._sweeper.join()
+
+    def _sweep(self) -> None:
+        while folder := self._rubbish.get():
             shutil.rmtree(folder, ignore_errors=True)
 
 

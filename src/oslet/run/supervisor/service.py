@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from oslet.codec import canonical
 from oslet.errors import RunError
 from oslet.model.oslet import Exec
 from oslet.run import config, placing, records, watching, wire
@@ -95,7 +96,7 @@ class Service:
                 if start.wish.restart != "no":
                     self._remember(life)
                 self.wiring.open(life.record)
-                records.create(folder, life.record)
+                os.write(slot.record, canonical(life.record))
                 self.lives.add(life)
                 return life, self._take(asked, slot, life.record, stdio)
             except BaseException:
@@ -231,7 +232,7 @@ class Service:
             self._furnish(asked, slot, life.record.name)
             for captured, stream in zip(slot.captured, (records.STDOUT, records.STDERR)):
                 captured.into(life.folder / stream)
-            (records.folders(self.state) / slot.id).rmdir()
+            shutil.rmtree(records.folders(self.state) / slot.id)
             record = replace(
                 record_of(asked, slot, life.record.name),
                 id=life.record.id,
