@@ -67,6 +67,7 @@ class Lives:
         self.lock = threading.RLock()
         self._by_id: dict[str, Life] = {}
         self._by_pid: dict[int, Life] = {}
+        self._by_token: dict[str, Life] = {}
         self._named: dict[str, str] = {}
         self._ended: dict[str, list[Path]] = {}
         self._rubbish: SimpleQueue[Path | None] = SimpleQueue()
@@ -109,6 +110,7 @@ class Lives:
     def add(self, life: Life) -> None:
         with self.lock:
             self._by_id[life.record.id] = life
+            self._by_token[life.record.token] = life
             self._by_pid[life.record.pid] = life
             self._named[life.record.name] = life.record.id
 
@@ -131,10 +133,14 @@ class Lives:
     def get(self, id: str) -> Life | None:  # noqa: A002
         return self._by_id.get(id)
 
+    def asked(self, token: str) -> Life | None:
+        return self._by_token.get(token)
+
     def close(self, life: Life) -> None:
         """Its last end: the name is free again, and who waits is told."""
         with self.lock:
             self._by_id.pop(life.record.id, None)
+            self._by_token.pop(life.record.token, None)
             self._by_pid.pop(life.record.pid, None)
             if self._named.get(life.record.name) == life.record.id:
                 del self._named[life.record.name]

@@ -64,7 +64,7 @@ class Service:
 
     def repeated(self, start: wire.Start) -> Life | None:
         """The instance that an earlier supervisor made of the same request, before its client had the answer."""
-        return next((life for life in self.lives if life.record.token == start.token), None)
+        return self.lives.asked(start.token)
 
     def start(self, asked: Asked, stdio: Stdio) -> tuple[Life, int | None]:
         """An instance, running; the other end of its terminal, if it is attached and has no ``stdio``."""
