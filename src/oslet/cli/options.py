@@ -38,6 +38,15 @@ def _instances(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     return [CompletionItem(i.name) for i in instances(Workspace().places.state) if i.name.startswith(incomplete)]
 
 
+def volumes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of volumes, and folders by the shell."""
+    from oslet.run.volumes import named
+    from oslet.workspace import Workspace
+
+    found = [CompletionItem(n) for n in named(Workspace().places.data) if n.startswith(incomplete)]
+    return found or [CompletionItem(incomplete, type="dir")]
+
+
 def spelled(ctx: click.Context, param: click.Parameter, word: str) -> str:
     """A target with the catalog's short names written out; empty when there is none."""
     return targets.spelled(word) if word else ""

@@ -24,10 +24,10 @@ class Sealed(NamedTuple):
 class Clone(Struct, frozen=True):
     """A volume that begins as the folder ``of`` and is the instance's own: nothing of it outlives the instance.
 
-    Nobody writes to ``of`` meanwhile.
+    Nobody writes to ``of`` meanwhile. Without one it begins as the image's own content.
     """
 
-    of: str
+    of: str = ""
 
 
 class Wish(NamedTuple):
@@ -36,7 +36,8 @@ class Wish(NamedTuple):
     ``volumes`` map a path inside to a folder (a path, absolute or begun with a dot), to a volume's name, or to a clone.
     ``network`` may also name one of the user's networks, where instances find each other by name. ``allow`` are the
     addresses (``HOST``, ``HOST:PORT``, ``NET/BITS``) that it may reach; None is all. ``restart`` says what an end is
-    followed by. ``name`` is made up when empty. ``command``, when given, is run in the image's stead. An instance with
+    followed by. With ``fresh`` every volume that isn't given here is a clone, of its snapshot or else of the image's own
+    content, so that nothing is kept. ``name`` is made up when empty. ``command``, when given, is run in the image's stead. An instance with
     ``remove`` leaves nothing when it ends. Of a ``watched`` one every path that it uses is recorded (``watching``).
     """
 
@@ -51,6 +52,7 @@ class Wish(NamedTuple):
     command: tuple[str, ...] = ()
     tty: bool = False
     remove: bool = False
+    fresh: bool = False
     watched: bool = False
 
 

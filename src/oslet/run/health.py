@@ -50,8 +50,12 @@ def _address(record: records.Record, port: str) -> tuple[str, int]:
         raise RunError(
             f"{record.name} publishes no port {port}".rstrip() + ", so its health can't be asked from outside"
         )
-    anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-    return anywhere.get(wanted[0].address, wanted[0].address), wanted[0].host
+    return reached(wanted[0].address), wanted[0].host
+
+
+def reached(address: str) -> str:
+    """Where this machine itself finds what listens at ``address``."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
 
 
 def _tcp(address: tuple[str, int]) -> bool:

@@ -37,15 +37,28 @@ _NOBODY = 65534
 def published(declared: Sequence[str], given: Sequence[str]) -> tuple[Published, ...]:
     """The ports of an instance. Each declared one answers on the same port of this machine, unless given otherwise.
 
-    ``given`` are ``HOST:CONTAINER`` or ``ADDRESS:HOST:CONTAINER`` (``[::1]:9000:8080``), as Docker's ``-p``.
+    ``given`` are ``HOST:CONTAINER`` or ``ADDRESS:HOST:CONTAINER`` (``[::1]:9000:8080``), as Docker's ``-p``; a HOST of
+    0 is a port that is free now.
     """
     ports = {number: Published(number, number, LOOPBACK) for number in (_port(text, text) for text in declared)}
     for text in given:
         address, _, rest = text.rpartition(":")[0].rpartition(":")
         container = _port(text.rpartition(":")[2], text)
-        host = _port(rest, text)
-        ports[container] = Published(container, host, address.strip("[]") or LOOPBACK)
+        where = address.strip("[]") or LOOPBACK
+        host = free_port(where) if rest == "0" else _port(rest, text)
+        ports[container] = Published(container, host, where)
     return tuple(ports.values())
+
+
+def free_port(address: str = LOOPBACK) -> int:
+    """A port that nobody has, of the kernel's choice; another program may take it before it is claimed."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as error:
+            raise RunError(f"no port can be had: {error.strerror}", where=address) from None
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _port(text: str, whole: str) -> int:

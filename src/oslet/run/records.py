@@ -197,6 +197,13 @@ def records(state: Path) -> tuple[tuple[Path, Record], ...]:
     return tuple(sorted(found, key=lambda pair: pair[1].created))
 
 
+def record(state: Path, id: str) -> Record:  # noqa: A002
+    """The record of an instance by its whole id. RunError if it is gone."""
+    if found := read(folders(state) / id):
+        return found
+    raise RunError(f"there is no instance {id!r} any more", hint="oslet ps lists what runs")
+
+
 def find(state: Path, ref: str) -> tuple[Path, Record]:
     """The instance that ``ref`` means: its name, its id, or a prefix of one id only. RunError otherwise."""
     known = records(state)

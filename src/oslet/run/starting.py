@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from oslet.errors import RunError
@@ -45,6 +46,28 @@ def park(
 ) -> None:
     """Have ``count`` slots wait for starts like this one, until it is said anew; returns once they do."""
     client.ask(places.state, wire.Park(request(sealed, arguments, wish, places), count), tools=tools)
+
+
+@contextmanager
+def parked(
+    sealed: Sealed, arguments: Arguments, wish: Wish, tools: Callable[[], Tools], places: Places, count: int
+) -> Iterator[None]:
+    """``count`` slots that wait for starts like this one during the block, also if this process is killed in it."""
+    asked = wire.Park(request(sealed, arguments, wish, places), count, held=True)
+    with client.asked(places.state, asked, tools=tools) as connection:
+        client.answer(connection)
+        yield
+
+
+def clone_volume(places: Places, source: str, target: str, tools: Callable[[], Tools]) -> None:
+    """Make the volume ``target`` a copy of the volume (or folder, a path) ``source``: there whole or not at all.
+    RunError if there is one of that name, or an instance uses the other."""
+    begins, ends = volumes.folder(source, places.data), volumes.folder(target, places.data)
+    if not begins.is_dir():
+        raise RunError(f"there is no volume {source!r}", hint="oslet volumes lists them")
+    if not ends.is_relative_to(places.data):
+        raise RunError(f"{target!r} is no volume's name", hint="a name without a slash")
+    client.ask(places.state, wire.Copy(str(begins), str(ends), str(places.data)), tools=tools)
 
 
 def request(sealed: Sealed, arguments: Arguments, wish: Wish, places: Places, *, attached: bool = False) -> wire.Start:

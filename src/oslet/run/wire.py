@@ -64,10 +64,19 @@ class Stop(Struct, frozen=True, tag="stop"):
 
 
 class Park(Struct, frozen=True, tag="park"):
-    """Keep ``count`` slots waiting for starts like this one."""
+    """Keep ``count`` slots waiting for starts like this one; ``held``, only for as long as the connection."""
 
     like: Start
     count: int
+    held: bool = False
+
+
+class Copy(Struct, frozen=True, tag="copy"):
+    """Make the volume ``target`` of the folder ``data`` a copy of the folder ``source``."""
+
+    source: str
+    target: str
+    data: str
 
 
 class Ask(Struct, frozen=True, tag="ask"):
@@ -80,7 +89,7 @@ class Quit(Struct, frozen=True, tag="quit"):
     force: bool = False
 
 
-Request: TypeAlias = Start | Exec | Wait | Stop | Park | Ask | Quit
+Request: TypeAlias = Start | Exec | Wait | Stop | Park | Copy | Ask | Quit
 
 
 class Started(Struct, frozen=True, tag="started"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -294,6 +295,7 @@ class Workspace:
 
         wish = wish or Wish()
         own = sealed or self.sealed(built)
+        self.foretell(own, arguments, wish, notice)
         try:
             instance = start(own, arguments, wish, self.instance_tools, self.places, notice=notice)
         except RunError as error:
@@ -303,7 +305,33 @@ class Workspace:
         self.store.pin(built.digest, instance.id)
         if sealed:
             self.store.pin_tree(sealed.tree, instance.id)
-        return Running(instance, self)
+        return Running(instance, self, built.image.start, arguments)
+
+    def foretell(self, sealed: Sealed, arguments: Arguments, wish: Wish, notice: Callable[[str], None]) -> None:
+        """Tell that a start will have to prepare the image's data first, which takes seconds."""
+        start = sealed.image.start
+        if not start.warm.prepare or start.warm.snapshot in wish.volumes:
+            return
+        from oslet.bind import start_with
+        from oslet.run.snapshots import place
+
+        snapshot = place(self.places.data, sealed.digest, start_with(start, arguments))
+        if snapshot and not snapshot.is_dir():
+            notice(f"preparing the data of {sealed.image.name}, once: later starts begin with a copy of it")
+
+    @contextmanager
+    def parked(self, built: Built, arguments: Arguments, wish: Wish, count: int) -> Iterator[None]:
+        """``count`` slots that wait for starts like this one during the block."""
+        from oslet.run import parked
+
+        with parked(self.sealed(built), arguments, wish, self.instance_tools, self.places, count):
+            yield
+
+    def clone_volume(self, source: str, target: str) -> None:
+        """A volume that begins as a copy of another one (or of a folder, if ``source`` is a path), and is kept."""
+        from oslet.run import clone_volume
+
+        clone_volume(self.places, source, target, self.instance_tools)
 
     def user(self, instance: str, name: str) -> tuple[int, int]:
         """uid and gid of a user of an instance's image, by name or as ``UID[:GID]``."""
@@ -320,8 +348,15 @@ class Workspace:
     def gc(self, *, dry_run: bool = False) -> Freed:
         """Remove what no image and no instance needs."""
         from oslet.run import instances
+        from oslet.run.snapshots import orphans
+        from oslet.run.volumes import remove_folder
 
         living = {i.id for i in instances(self.places.state)}
         for holder in (self.store.pins().keys() | self.store.pinned_trees().keys()) - living:
             self.store.unpin(holder)
-        return self.store.gc(dry_run=dry_run)
+        freed = self.store.gc(dry_run=dry_run)
+        wanted = {*self.store.image_names().values(), *self.store.pins().values()}
+        gone = list(orphans(self.places.data, frozenset(wanted)))
+        for folder in () if dry_run else gone:
+            remove_folder(folder)
+        return freed._replace(snapshots=len(gone))

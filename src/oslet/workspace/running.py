@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 from oslet.errors import RunError
 from oslet.run import execute, inspect, logs, remove, stop, wait
-from oslet.run.health import await_healthy
+from oslet.run.health import await_healthy, reached
+from oslet.run.network import LOOPBACK
+from oslet.run.records import record
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
-    from oslet.model.instance import Instance
+    from oslet.model.instance import Arguments, Instance
+    from oslet.model.oslet import Start
+    from oslet.run.records import Published
     from oslet.workspace import Workspace
 
 LINES = 8
@@ -25,12 +29,14 @@ LEAST = 3
 class Running:
     """One instance by its id. As a context manager it is ended and removed when the block ends."""
 
-    def __init__(self, instance: Instance, workspace: Workspace) -> None:
+    def __init__(self, instance: Instance, workspace: Workspace, contract: Start, arguments: Arguments) -> None:
         self.id = instance.id
         self.name = instance.name
         self.ports = instance.ports
         self._workspace = workspace
         self._places = workspace.places
+        self._contract = contract
+        self._arguments = arguments
 
     def __repr__(self) -> str:
         return f"<{self.name} {self.id[:12]}>"
@@ -46,6 +52,35 @@ class Running:
     def observed(self) -> Instance:
         """The instance as it is now."""
         return inspect(self._places.state, self.id)
+
+    @property
+    def published(self) -> tuple[Published, ...]:
+        """Each port of the instance, and where on this machine it answers."""
+        return record(self._places.state, self.id).published
+
+    @property
+    def host(self) -> str:
+        """The address at which this machine reaches its ports."""
+        found = self.published
+        return reached(found[0].address) if found else LOOPBACK
+
+    @property
+    def port(self) -> int:
+        """The first published port, as this machine calls it. RunError where there is none."""
+        if not self.ports:
+            raise RunError(f"{self.name} publishes no port")
+        return self.ports[0]
+
+    @property
+    def url(self) -> str:
+        """What a client on this machine connects with; the secrets that the declaration's ``url`` names are in it.
+        RunError where it declares none."""
+        from oslet.bind import url_with
+
+        if not self._contract.url:
+            raise RunError(f"the declaration of {self.name} says no url", hint='write url = "http://{host}:{port}"')
+        ports = {each.container: each.host for each in self.published}
+        return url_with(self._contract, self._arguments, self.host, ports)
 
     def ready(self, timeout: float = 60) -> Running:
         """Wait until the instance is healthy, if it declares what that is. RunError if it ends or takes too long."""

@@ -22,6 +22,7 @@ from oslet.codec import decode
 from oslet.errors import OsletError, RunError
 from oslet.run import records, wire
 from oslet.run.keeping import SETTINGS, Settings
+from oslet.run.supervisor import preparing
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.keeper import LISTENING, Keeper
 from oslet.run.supervisor.lives import Life
@@ -145,7 +146,9 @@ class Supervisor:
                 case wire.Stop():
                     self._answer(connection, wire.Ended(self.service.stop(request)))
                 case wire.Park():
-                    self._park(request)
+                    self._park(connection, request)
+                case wire.Copy():
+                    self.service.copy(request)
                     self._answer(connection, self._waiting())
                 case wire.Ask():
                     self._answer(connection, self._waiting())
@@ -217,10 +220,26 @@ class Supervisor:
         self._hear(descriptor, gone)
         threading.Thread(target=told, daemon=True).start()
 
-    def _park(self, request: wire.Park) -> None:
+    def _park(self, connection: socket.socket, request: wire.Park) -> None:
         service = self.service
         asked = service.decide(request.like)
-        service.pools.keep(asked.layout, request.count, lambda: service.fill(asked.facts, asked.layout))
+        preparing.prepare(service, asked, asked.layout)
+        lease = object() if request.held else None
+        try:
+            service.pools.keep(asked.layout, request.count, lambda: service.fill(asked.facts, asked.layout), lease)
+        except BaseException:
+            service.pools.release(lease)
+            raise
+        if lease is None:
+            return self._answer(connection, self._waiting())
+        wire.send(connection, self._waiting())
+
+        def gone() -> None:
+            self._unhear(connection.fileno())
+            connection.close()
+            service.pools.release(lease)
+
+        return self._hear(connection.fileno(), gone)
 
     def _waiting(self) -> wire.Waiting:
         ids = tuple(life.record.id for life in self.service.lives)

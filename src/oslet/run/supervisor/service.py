@@ -18,14 +18,15 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from oslet.errors import RunError
+from oslet.errors import OsletError, RunError
 from oslet.model.instance import Arguments
+from oslet.model.oslet import File
 from oslet.model.oslet import Start as Contract
-from oslet.run import config, ids, limits, network, placing, records, volumes, watching, wire
+from oslet.run import cloning, config, ids, limits, network, placing, records, snapshots, volumes, watching, wire
 from oslet.run.asking import Clone
 from oslet.run.records import Record
 from oslet.run.supervisor import lives as living
-from oslet.run.supervisor import mounts, slots
+from oslet.run.supervisor import mounts, preparing, slots
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.events import Events
 from oslet.run.supervisor.facts import Facts, Layout
@@ -63,6 +64,7 @@ class Asked(NamedTuple):
     published: tuple[records.Published, ...]
     name: str
     layout: Layout
+    rendered: tuple[File, ...]
 
 
 class Service:
@@ -104,7 +106,7 @@ class Service:
             )
         name = wish.name or image.name
         layout = self._layout(start, contract, mode, name)
-        return Asked(start, facts, arguments, contract, tuple(command), mode, ports, name, layout)
+        return Asked(start, facts, arguments, contract, tuple(command), mode, ports, name, layout, image.rendered)
 
     def facts(self, start: wire.Start) -> Facts:
         key = (start.image, start.tree)
@@ -123,17 +125,41 @@ class Service:
         return self._layout(asked.start, asked.contract, asked.network, name)
 
     def _layout(self, start: wire.Start, contract: Contract, mode: str, name: str) -> Layout:
+        data = Path(start.data)
+        snapshot = snapshots.place(data, start.image, contract)
         return Layout(
             image=start.image,
             tree=start.tree,
             root=start.root,
             limits=start.wish.limits,
-            attached=volumes.chosen(contract.volumes, start.wish.volumes, Path(start.data), name),
+            attached=volumes.chosen(
+                contract.volumes,
+                start.wish.volumes,
+                data,
+                name,
+                snapshots={contract.warm.snapshot: snapshot} if snapshot else {},
+                fresh=start.wish.fresh,
+            ),
             data=start.data,
             network=mode,
             capabilities=contract.capabilities,
             workdir=contract.workdir,
         )
+
+    def copy(self, asked: wire.Copy) -> None:
+        """A volume that begins as a copy of a folder. RunError while an instance has that one."""
+        source = Path(asked.source)
+        for life in self.lives:
+            if any(v.host == source for v in self._attached(life)):
+                what = f"the volume {source.name} is in use by {life.record.name}"
+                raise RunError(what, hint=f"oslet stop {life.record.name}, so that the copy is of one moment")
+        cloning.clone(source, Path(asked.target), Path(asked.data))
+
+    def _attached(self, life: Life) -> tuple[volumes.Volume, ...]:
+        try:
+            return self.layout(self.decide(life.asked), life.record.name).attached
+        except OsletError:
+            return ()  # it runs, but wouldn't any more: what it has is not known
 
     # Starting
 
@@ -149,7 +175,9 @@ class Service:
         try:
             layout = asked.layout if name == asked.name else self.layout(asked, name)
             slot = None if start.wish.watched else self.pools.take(layout)
-            slot = slot or self.fill(asked.facts, layout, watched=start.wish.watched)
+            if slot is None:
+                preparing.prepare(self, asked, layout)
+                slot = self.fill(asked.facts, layout, watched=start.wish.watched)
             self.lives.discard(name)
             made = self._become(asked, slot, name, stdio)
         except BaseException:
@@ -220,8 +248,8 @@ class Service:
         facts, image = asked.facts, asked.facts.image
         host = hostname(name)
         slot.call(placing.hosts(host, asked.network), f"{host}\n".encode())
-        if image.rendered:
-            nodes = placing.rendered(image.rendered, image.params, asked.arguments, image.uid, image.gid)
+        if asked.rendered:
+            nodes = placing.rendered(asked.rendered, image.params, asked.arguments, image.uid, image.gid)
             placing.add(slot.folder, nodes, facts.index, facts.mapping)
 
     def _remember(self, life: Life) -> None:
@@ -312,9 +340,12 @@ class Service:
             return self.close(life)
         slot: Slot | None = None
         try:
-            asked = self.decide(life.asked)
+            asked = self.decide(life.asked)._replace(published=life.record.published)
             layout = self.layout(asked, life.record.name)
-            slot = self.pools.take(layout) or self.fill(asked.facts, layout)
+            slot = self.pools.take(layout)
+            if slot is None:
+                preparing.prepare(self, asked, layout)
+                slot = self.fill(asked.facts, layout)
             self._furnish(asked, slot, life.record.name)
             record = replace(
                 _record(asked, slot, life.record.name),
