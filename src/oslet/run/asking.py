@@ -34,11 +34,12 @@ class Wish(NamedTuple):
     """What a start may choose beside the arguments. Ports are written as Docker's ``-p``.
 
     ``volumes`` map a path inside to a folder (a path, absolute or begun with a dot), to a volume's name, or to a clone.
-    ``network`` may also name one of the user's networks, where instances find each other by name. ``allow`` are the
-    addresses (``HOST``, ``HOST:PORT``, ``NET/BITS``) that it may reach; None is all. ``restart`` says what an end is
-    followed by. With ``fresh`` every volume that isn't given here is a clone, of its snapshot or else of the image's own
-    content, so that nothing is kept. ``name`` is made up when empty. ``command``, when given, is run in the image's stead. An instance with
-    ``remove`` leaves nothing when it ends. Of a ``watched`` one every path that it uses is recorded (``watching``).
+    With ``fresh`` every other volume is a clone, too, of its snapshot or else of the image's own content, so that
+    nothing of it is kept. ``network`` may also name one of the user's networks, where instances find each other by
+    name. ``allow`` are the addresses (``HOST``, ``HOST:PORT``, ``NET/BITS``) that it may reach; None is all.
+    ``restart`` says what an end is followed by. ``name`` is made up when empty. ``command``, when given, is run in the
+    image's stead. An instance with ``remove`` leaves nothing when it ends. Of a ``watched`` one every path that it uses
+    is recorded (``watching``).
     """
 
     name: str = ""

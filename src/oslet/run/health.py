@@ -28,7 +28,7 @@ def healthy(state: Path, ref: str, health: Health | None = None) -> bool:
     if isinstance(asked, Exec):
         return _exec(state, record, asked)
     address = _address(record, asked.port)
-    return _http(address, asked.path) if isinstance(asked, Http) else _tcp(address)
+    return _http(address, asked.path) if isinstance(asked, Http) else _tcp(address, carried=record.network != "host")
 
 
 def await_healthy(state: Path, ref: str, health: Health | None = None, timeout: float = 60) -> None:
@@ -58,11 +58,13 @@ def reached(address: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
 
 
-def _tcp(address: tuple[str, int]) -> bool:
-    """Whether something accepts *and keeps* a connection: slirp4netns accepts for a port nobody listens on, and
-    hangs up once it finds out."""
+def _tcp(address: tuple[str, int], *, carried: bool) -> bool:
+    """Whether something accepts a connection, *and keeps* one that is carried there: slirp4netns accepts for a port
+    nobody listens on, and hangs up once it finds out."""
     try:
         with socket.create_connection(address, timeout=_ANSWER) as connection:
+            if not carried:
+                return True
             connection.settimeout(0.1)
             return connection.recv(1) != b""
     except TimeoutError:

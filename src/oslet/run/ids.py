@@ -86,7 +86,20 @@ def store_owner() -> int | None:
 
 def _root_base() -> int:
     given = _subordinate(Path("/etc/subuid"), 0)
-    return given.outside if given and given.length >= COUNT else ROOT_BASE
+    base = given.outside if given and given.length >= COUNT else ROOT_BASE
+    if not _exist(base):
+        raise RunError(
+            f"this root's user namespace (a container's?) lacks the ids from {base} on, which instances would have",
+            where="/proc/self/uid_map",
+            hint="be an ordinary user in it, or name a range that it has in /etc/subuid: root:FIRST:65536",
+        )
+    return base
+
+
+def _exist(first: int) -> bool:
+    """Whether a whole range of ids exists in this user namespace: ``user_namespaces(7)``, uid_map."""
+    maps = (line.split() for line in Path("/proc/self/uid_map").read_text().splitlines())
+    return any(int(low) <= first and first + COUNT <= int(low) + int(length) for low, _, length in maps)
 
 
 class Outer(NamedTuple):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import socket
+from collections.abc import Callable
 from typing import Any
 
 from oslet.errors import RunError
@@ -48,15 +48,37 @@ def park(
     client.ask(places.state, wire.Park(request(sealed, arguments, wish, places), count), tools=tools)
 
 
-@contextmanager
+class Parked:
+    """Slots that wait for starts like one's own until ``close``, or until this process is gone."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> Parked:
+        client.answer(self._connection)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 def parked(
     sealed: Sealed, arguments: Arguments, wish: Wish, tools: Callable[[], Tools], places: Places, count: int
-) -> Iterator[None]:
-    """``count`` slots that wait for starts like this one during the block, also if this process is killed in it."""
-    asked = wire.Park(request(sealed, arguments, wish, places), count, held=True)
-    with client.asked(places.state, asked, tools=tools) as connection:
-        client.answer(connection)
-        yield
+) -> Parked:
+    """Have ``count`` slots made that wait; as a context manager, wait for them first."""
+    connection = client.connect(places.state, tools)
+    wire.send(connection, wire.Park(request(sealed, arguments, wish, places), count, held=True))
+    return Parked(connection)
+
+
+def hold(places: Places, id: str) -> socket.socket:  # noqa: A002
+    """What an instance is held by: it ends and is removed when this is closed, or this process is gone."""
+    connection = client.connect(places.state)
+    wire.send(connection, wire.Wait(id, attached=True))
+    return connection
 
 
 def clone_volume(places: Places, source: str, target: str, tools: Callable[[], Tools]) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from oslet.build.place import Placement
     from oslet.build.sandbox import Sandbox
     from oslet.model.instance import Arguments
-    from oslet.run import Places, Sealed, Tools, Wish
+    from oslet.run import Parked, Places, Sealed, Tools, Wish
     from oslet.store.gc import Freed
     from oslet.trim.difference import Difference
     from oslet.trim.features import Price
@@ -319,13 +318,11 @@ class Workspace:
         if snapshot and not snapshot.is_dir():
             notice(f"preparing the data of {sealed.image.name}, once: later starts begin with a copy of it")
 
-    @contextmanager
-    def parked(self, built: Built, arguments: Arguments, wish: Wish, count: int) -> Iterator[None]:
-        """``count`` slots that wait for starts like this one during the block."""
+    def parked(self, built: Built, arguments: Arguments, wish: Wish, count: int) -> Parked:
+        """``count`` slots that wait for starts like this one until they are let go."""
         from oslet.run import parked
 
-        with parked(self.sealed(built), arguments, wish, self.instance_tools, self.places, count):
-            yield
+        return parked(self.sealed(built), arguments, wish, self.instance_tools, self.places, count)
 
     def clone_volume(self, source: str, target: str) -> None:
         """A volume that begins as a copy of another one (or of a folder, if ``source`` is a path), and is kept."""

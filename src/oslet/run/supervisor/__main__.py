@@ -232,7 +232,8 @@ class Supervisor:
             raise
         if lease is None:
             return self._answer(connection, self._waiting())
-        wire.send(connection, self._waiting())
+        with suppress(OSError):
+            wire.send(connection, self._waiting())
 
         def gone() -> None:
             self._unhear(connection.fileno())
