@@ -29,6 +29,8 @@ APPLETS = (
     "cat",
     "chown",
     "echo",
+    "head",
+    "hostname",
     "httpd",
     "id",
     "kill",
@@ -40,6 +42,7 @@ APPLETS = (
     "sleep",
     "stat",
     "touch",
+    "yes",
 )
 PLAIN = Wish()
 FOLDERS = ("/bin", "/etc", "/run", "/tmp", "/var", "/var/lib", "/var/lib/toy", "/srv")

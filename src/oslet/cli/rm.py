@@ -19,5 +19,4 @@ def command(instances: tuple[str, ...], force: bool) -> None:
         for instance in instances:
             found = inspect(workspace.places.state, instance)
             remove(workspace.places.state, found.id, force=force)
-            workspace.store.unpin(found.id)
             render.data(instance)

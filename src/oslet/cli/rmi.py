@@ -15,6 +15,7 @@ def command(targets: tuple[str, ...], as_json: bool) -> None:
     from oslet.cli import render
 
     with options.workspace() as workspace:
+        workspace.hold()
         gone = [workspace.store.remove_image(target) for target in targets]
     if as_json:
         render.as_json(gone)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from oslet.codec import canonical, decode
 from oslet.errors import IntegrityError, RunError
@@ -59,6 +60,7 @@ class Record(Struct, frozen=True):
     restarts: int = 0
     restarting: bool = False
     token: str = ""
+    attached: bool = False
     watcher: int = 0
     watcher_began: int = 0
     """The process that records what a watched instance uses; 0 where there is none."""
@@ -151,20 +153,25 @@ def observe(folder: Path, record: Record) -> Instance:
     """What a record and the kernel say together, now."""
     code, ended = _ending(folder)
     running = code is None and (record.restarting or there(record))
-    if code is None and not running:
+    if running:
+        return begun(record)
+    if code is None:
         code, ended = _ending(folder)  # written meanwhile; else nobody was left to write it
         code = 137 if code is None else code
+    return replace(begun(record), state="exited", pid=0, exit_code=code, ended=ended)
+
+
+def begun(record: Record) -> Instance:
+    """An instance that runs, or soon does again."""
     return Instance(
         id=record.id,
         name=record.name,
         image=record.image,
         image_name=record.image_name,
-        state="restarting" if running and record.restarting else "running" if running else "exited",
+        state="restarting" if record.restarting else "running",
         ports=tuple(p.host for p in record.published),
         created=record.created,
-        pid=record.pid if running else 0,
-        exit_code=code,
-        ended=ended,
+        pid=record.pid,
     )
 
 
@@ -205,10 +212,11 @@ def record(state: Path, id: str) -> Record:  # noqa: A002
 
 
 def find(state: Path, ref: str) -> tuple[Path, Record]:
-    """The instance that ``ref`` means: its name, its id, or a prefix of one id only. RunError otherwise."""
+    """The instance that ``ref`` means: its name (the latest of it), its id, or a prefix of one id only. RunError
+    otherwise."""
     known = records(state)
     exact = [pair for pair in known if ref in (pair[1].name, pair[1].id)]
-    matching = exact or [pair for pair in known if ref and pair[1].id.startswith(ref)]
+    matching = exact[-1:] or [pair for pair in known if ref and pair[1].id.startswith(ref)]
     if len(matching) == 1:
         return matching[0]
     if matching:

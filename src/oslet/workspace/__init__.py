@@ -301,8 +301,8 @@ class Workspace:
             from oslet.workspace.watching import explained
 
             raise explained(error, self.store.load(own.tree, Tree)) from None
-        self.store.pin(built.digest, instance.id)
         if sealed:
+            self.store.pin(built.digest, instance.id)
             self.store.pin_tree(sealed.tree, instance.id)
         return Running(instance, self, built.image.start, arguments)
 
@@ -342,15 +342,24 @@ class Workspace:
         image = self.store.load(inspect(self.places.state, instance).image, Image)
         return user_ids(Files(self.store, self.tree(image).entries), name)
 
+    def hold(self) -> None:
+        """Pin the image of each instance that there is, and of no other: before images are removed, since a start has
+        no time for it."""
+        from oslet.run import instances
+
+        there = {i.id: i.image for i in instances(self.places.state)}
+        held = self.store.pins()
+        for holder in (held.keys() | self.store.pinned_trees().keys()) - there.keys():
+            self.store.unpin(holder)
+        for holder in there.keys() - held.keys():
+            self.store.pin(there[holder], holder)
+
     def gc(self, *, dry_run: bool = False) -> Freed:
         """Remove what no image and no instance needs."""
-        from oslet.run import instances
         from oslet.run.snapshots import orphans
         from oslet.run.volumes import remove_folder
 
-        living = {i.id for i in instances(self.places.state)}
-        for holder in (self.store.pins().keys() | self.store.pinned_trees().keys()) - living:
-            self.store.unpin(holder)
+        self.hold()
         freed = self.store.gc(dry_run=dry_run)
         wanted = {*self.store.image_names().values(), *self.store.pins().values()}
         gone = list(orphans(self.places.data, frozenset(wanted)))

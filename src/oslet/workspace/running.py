@@ -120,4 +120,3 @@ class Running:
 
     def remove(self) -> None:
         remove(self._places.state, self.id, force=True)
-        self._workspace.store.unpin(self.id)

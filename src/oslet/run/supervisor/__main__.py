@@ -6,6 +6,7 @@ start that finds a slot waiting is answered at once.
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import socket
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -26,7 +28,7 @@ from oslet.run.supervisor import preparing
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.keeper import LISTENING, Keeper
 from oslet.run.supervisor.lives import Life
-from oslet.run.supervisor.service import Given, Service, Stdio
+from oslet.run.supervisor.service import Asked, Given, Service, Stdio
 
 _IDLE = 30.0
 """Seconds after which a supervisor of nothing ends."""
@@ -121,8 +123,9 @@ class Supervisor:
         request, fds = read
         if isinstance(request, wire.Start):
             with suppress(OsletError):  # which is told where it comes up again
-                if self.service.pools.has(self.service.decide(request).layout):
-                    return self._do(connection, request, fds)
+                asked = self.service.decide(request)
+                if self.service.pools.has(asked.layout):
+                    return self._do(connection, asked, fds)
         self._busy += 1
         threading.Thread(target=self._apart, args=(connection, request, fds), daemon=True).start()
         return None
@@ -133,12 +136,14 @@ class Supervisor:
         finally:
             self._busy -= 1
 
-    def _do(self, connection: socket.socket, request: wire.Request, fds: tuple[int, ...]) -> None:
+    def _do(self, connection: socket.socket, request: wire.Request | Asked, fds: tuple[int, ...]) -> None:
         """Answer a request, and have whoever waits for an end told of it."""
         try:
             match request:
-                case wire.Start():
+                case Asked():
                     self._start(connection, request, fds)
+                case wire.Start():
+                    self._start(connection, self.service.decide(request), fds)
                 case wire.Exec():
                     self._enter(connection, request, fds)
                 case wire.Wait():
@@ -169,19 +174,20 @@ class Supervisor:
             wire.send(connection, reply)
         connection.close()
 
-    def _start(self, connection: socket.socket, request: wire.Start, fds: tuple[int, ...]) -> None:
+    def _start(self, connection: socket.socket, asked: Asked, fds: tuple[int, ...]) -> None:
         terminal: int | None = None
-        life = self.service.repeated(request)
+        life = self.service.repeated(asked.start)
         with _given(fds) as stdio:
             if life is None:
-                life, terminal = self.service.start(self.service.decide(request), stdio)
-        reply = wire.Started(records.observe(life.folder, life.record))
+                life, terminal = self.service.start(asked, stdio)
+        reply = wire.Started(records.begun(life.record))
         with suppress(OSError):
             wire.send(connection, reply, () if terminal is None else (terminal,))
         if terminal is not None:
             os.close(terminal)
+        self.service.lives.discard(life.record.name)
         self.service.events.tell("start", life.record)
-        return self._attach(connection, life, held=True) if request.attached else connection.close()
+        return self._attach(connection, life, held=True) if asked.start.attached else connection.close()
 
     def _enter(self, connection: socket.socket, request: wire.Exec, fds: tuple[int, ...]) -> None:
         service = self.service
@@ -224,9 +230,10 @@ class Supervisor:
         service = self.service
         asked = service.decide(request.like)
         preparing.prepare(service, asked, asked.layout)
+        fill = partial(service.fill, asked.facts, asked.layout, asked.name)
         lease = object() if request.held else None
         try:
-            service.pools.keep(asked.layout, request.count, lambda: service.fill(asked.facts, asked.layout), lease)
+            service.pools.keep(asked.layout, request.count, fill, lease)
         except BaseException:
             service.pools.release(lease)
             raise
@@ -264,6 +271,8 @@ def _given(fds: tuple[int, ...]) -> Iterator[Stdio]:
 
 
 def main(state: str) -> None:
+    gc.freeze()
+    gc.set_threshold(100_000)  # what is made for a start is gone after it, without cycles
     sys.setswitchinterval(0.0005)  # a start is not to wait 5 ms for a thread that fills a pool
     threading.stack_size(256 << 10)
     Supervisor(Path(state)).run()

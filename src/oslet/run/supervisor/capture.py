@@ -68,6 +68,10 @@ class Captured:
             os.close(self._times)
         self._file = self._times = -1
 
+    def into(self, file: Path) -> None:
+        """Go on in another file; nothing came yet."""
+        self._path = file
+
     def close(self) -> None:
         self._close_files()
         if self.pipe >= 0:

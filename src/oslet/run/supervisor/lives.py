@@ -28,7 +28,7 @@ _STEADY = 10.0
 class Life:
     """One instance from its take to its last end."""
 
-    def __init__(self, folder: Path, record: Record, asked: Start, slot: Slot | None = None) -> None:
+    def __init__(self, folder: Path, record: Record, asked: Start | None, slot: Slot | None = None) -> None:
         self.folder = folder
         self.record = record
         self.asked = asked
@@ -51,7 +51,7 @@ class Life:
     def pause(self) -> float | None:
         """Seconds until it is to be started again, or None if it is not."""
         policy = self.record.restart
-        if self.stopping or policy == "no" or (policy == "on-failure" and not self.code):
+        if self.stopping or self.asked is None or policy == "no" or (policy == "on-failure" and not self.code):
             return None
         self.failures = 0 if time.monotonic() - self.since > _STEADY else self.failures + 1
         return float(min(_BACKOFF * 2 ** max(0, self.failures - 1), _LONGEST))

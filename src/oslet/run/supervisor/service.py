@@ -177,8 +177,7 @@ class Service:
             slot = None if start.wish.watched else self.pools.take(layout)
             if slot is None:
                 preparing.prepare(self, asked, layout)
-                slot = self.fill(asked.facts, layout, watched=start.wish.watched)
-            self.lives.discard(name)
+                slot = self.fill(asked.facts, layout, name, watched=start.wish.watched)
             made = self._become(asked, slot, name, stdio)
         except BaseException:
             self.lives.unname(name)
@@ -186,11 +185,11 @@ class Service:
                 self.spill(slot)
             raise
         if not start.wish.watched and all(isinstance(v.host, Clone) for v in layout.attached):
-            self.pools.expect(layout, lambda: self.fill(asked.facts, layout))
+            self.pools.expect(layout, lambda: self.fill(asked.facts, layout, asked.name))
         return made
 
-    def fill(self, facts: Facts, layout: Layout, *, watched: bool = False) -> Slot:
-        """A slot with its folder, and its output's pipes in the keeper."""
+    def fill(self, facts: Facts, layout: Layout, name: str, *, watched: bool = False) -> Slot:
+        """A slot with its folder, and its output's pipes in the keeper; called ``name``, as far as is known."""
         number = secrets.token_hex(6)
         layout = layout._replace(netns=None if layout.network == "host" else config.OWN)
         folder = records.folders(self.state) / number
@@ -208,6 +207,7 @@ class Service:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         slot.watcher = watcher
+        slot.call(hostname(name), layout.network)
         self._streams(slot, folder, facts)
         return slot
 
@@ -224,11 +224,13 @@ class Service:
     def _become(self, asked: Asked, slot: Slot, name: str, stdio: Stdio) -> tuple[Life, int | None]:
         """Make a slot the instance of that name: its files, its record, and then itself."""
         folder = records.folders(self.state) / slot.id
-        life = Life(folder, _record(asked, slot, name), asked.start, slot)
+        start = asked.start
+        life = Life(folder, _record(asked, slot, name), start, slot)
         with life.beginning:
             try:
                 self._furnish(asked, slot, name)
-                self._remember(life)
+                if start.wish.restart != "no":
+                    self._remember(life)
                 records.create(folder, life.record)
                 self.lives.add(life)
                 return life, self._take(asked, slot, life.record, stdio)
@@ -246,8 +248,7 @@ class Service:
 
     def _furnish(self, asked: Asked, slot: Slot, name: str) -> None:
         facts, image = asked.facts, asked.facts.image
-        host = hostname(name)
-        slot.call(placing.hosts(host, asked.network), f"{host}\n".encode())
+        slot.call(hostname(name), asked.network)
         if asked.rendered:
             nodes = placing.rendered(asked.rendered, image.params, asked.arguments, image.uid, image.gid)
             placing.add(slot.folder, nodes, facts.index, facts.mapping)
@@ -328,14 +329,14 @@ class Service:
     def close(self, life: Life) -> None:
         self.keeper.drop(f"{life.record.id}/asked")
         self.events.tell("exit", life.record, code=life.code)
-        if life.record.remove and not life.asked.attached:
+        if life.record.remove and not life.record.attached:
             shutil.rmtree(life.folder, ignore_errors=True)
         else:
             self.lives.left(life.record.name, life.folder)
         self.lives.close(life)
 
     def _restart(self, life: Life, pause: float) -> None:
-        if life.halted.wait(pause):
+        if life.asked is None or life.halted.wait(pause):
             records.end(life.folder, life.code)
             return self.close(life)
         slot: Slot | None = None
@@ -345,8 +346,11 @@ class Service:
             slot = self.pools.take(layout)
             if slot is None:
                 preparing.prepare(self, asked, layout)
-                slot = self.fill(asked.facts, layout)
+                slot = self.fill(asked.facts, layout, life.record.name)
             self._furnish(asked, slot, life.record.name)
+            for captured, stream in zip(slot.captured, (records.STDOUT, records.STDERR)):
+                captured.into(life.folder / stream)
+            (records.folders(self.state) / slot.id).rmdir()
             record = replace(
                 _record(asked, slot, life.record.name),
                 id=life.record.id,
@@ -398,20 +402,17 @@ class Service:
         """Take over what an earlier supervisor left: instances that run, and the remains of what was being made."""
         kept = dict(self.keeper.kept)
         for folder, record in records.records(self.state):
-            asked = kept.pop(f"{record.id}/asked", None)
-            if asked is None or record.boot != records.boot():
+            over = record.boot != records.boot() or (folder / records.EXIT).exists()
+            if over or not (record.restarting or records.there(record)):
                 self.lives.left(record.name, folder)
                 continue
-            life = Life(folder, record, msgspec.json.decode(os.pread(asked, wire.MOST, 0), type=wire.Start))
-            os.close(asked)
+            life = Life(folder, record, _asked(kept.pop(f"{record.id}/asked", None)))
             for short, stream in (("out", records.STDOUT), ("err", records.STDERR)):
                 if (pipe := kept.pop(f"{record.slot}/{short}", None)) is not None:
                     life.captured.append(Captured(pipe, folder / stream))
                     self._captures(life.captured[-1])
             self.lives.add(life)
-            if (folder / records.EXIT).exists():
-                self.close(life)
-            elif record.restarting or not records.there(record):
+            if record.restarting:
                 self.end(life, life.code)
         for name, fd in kept.items():
             self.keeper.drop(name)
@@ -459,9 +460,20 @@ def _record(asked: Asked, slot: Slot, name: str) -> Record:
         remove=wish.remove,
         restart=wish.restart,
         token=asked.start.token,
+        attached=asked.start.attached,
         watcher=slot.watcher,
         watcher_began=(records.began(slot.watcher) or 0) if slot.watcher else 0,
     )
+
+
+def _asked(file: int | None) -> wire.Start | None:
+    """What an instance was asked to be, as an earlier supervisor had the keeper keep it."""
+    if file is None:
+        return None
+    try:
+        return msgspec.json.decode(os.pread(file, wire.MOST, 0), type=wire.Start)
+    finally:
+        os.close(file)
 
 
 @cache

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from oslet.errors import RunError
-from oslet.run import config, limits, native, records
+from oslet.run import config, limits, native, placing, records
 from oslet.run.monitor import above, complaints, readable
 from oslet.run.supervisor import mounts
 from oslet.run.supervisor.capture import Captured
@@ -58,6 +58,7 @@ class Slot:
         self.names: list[int] = []
         self.plug: Any = None
         self.watcher = 0
+        self._name = ""
         self._root = root
         self._control = control
 
@@ -83,11 +84,15 @@ class Slot:
         why = os.strerror(number) if said != b"gone" else "its sandbox has ended"
         raise RunError(f"{launch.command[0]} can't be run: {why}", where=launch.workdir)
 
-    def call(self, hosts: bytes, hostname: bytes) -> None:
-        """Tell it its name."""
-        for fd, data in zip(self.names, (hosts, hostname), strict=True):
+    def call(self, name: str, network: str) -> None:
+        """Tell it its host's name."""
+        if name == self._name:
+            return
+        for fd, data in zip(self.names, (placing.hosts(name, network), f"{name}\n".encode()), strict=True):
+            os.ftruncate(fd, 0)
             os.pwrite(fd, data, 0)
-        mounts.name_host(self.pid, hostname.decode().strip())
+        mounts.name_host(self.pid, name)
+        self._name = name
 
     def close(self) -> None:
         """Let go of what was for its take. What captures its output goes on."""
