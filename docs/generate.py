@@ -1,4 +1,5 @@
-"""Writes docs/reference.md from the code: keys and types from the declaration's table, verbs from the command line."""
+"""Writes docs/reference.md and docs/catalog.md from the code: keys and types from the declaration's table, verbs from
+the command line, the catalog from its classes."""
 
 from __future__ import annotations
 
@@ -70,6 +71,63 @@ def _below(name: str, inner: str, command: click.Command) -> str:
     return block(f"{name} {inner}", command.help or "", usage, rows)
 
 
+CATALOG = """# The catalog
+
+Ready oslets: each is a class of `oslet.catalog` and a target `catalog:NAME`. This page is written from the classes, as
+what `oslet catalog NAME` prints is.
+
+```sh
+oslet run catalog:redis -d --wait --network host --port 26379 --memory 32MiB
+oslet stop redis
+```
+
+In Python, call a class to bind its params, and start it:
+
+```python
+from oslet.catalog import Redis
+from oslet.run import Wish
+
+with Redis(port=26380, memory="32MiB").start(Wish(network="host")) as redis:
+    redis.exec(["redis-cli", "-p", "26380", "ping"])
+```
+
+To have more of it, subclass it. Lists and tables are Python's; params are given new defaults by assignment.
+
+```python
+# cache.py
+import oslet
+
+
+class Cache(oslet.catalog.Redis):
+    packages = [*oslet.catalog.Redis.packages, "tzdata"]
+    eviction = "allkeys-lru"
+    memory = "16MiB"
+```
+
+```sh
+oslet run cache:Cache -d --wait --network host --port 26381
+oslet stop cache
+```
+
+- **Passwords** are secrets: files in the instance's memory, never in an image, a volume's first content or a process
+  list. On the command line they are read from a file, `--password @FILE`. Where one may be missing, everybody who
+  reaches the port is let in without; ports are published on this machine's loopback address unless you say another.
+- **Locks.** A class of yours has its lock beside its module. One of the catalog, as any installed package's, has it
+  in the store (`locks/` in `OSLET_HOME`): it stays until `oslet lock catalog:NAME --upgrade` asks for newer packages.
+- **Targets.** `catalog:NAME` stands for `oslet.catalog:CLASS`. Any verb takes a class of yours in the same way, as
+  `MODULE:CLASS` or `FILE.py:CLASS`.
+- **Checks.** `oslet test catalog:NAME` asks the same of the image and of one with nothing left out.
+
+"""
+
+
+def catalog_page() -> str:
+    """The catalog, as it should stand in docs/catalog.md."""
+    from oslet.catalog.pages import index, pages
+
+    return f"{CATALOG}{index()}\n{pages()}"
+
+
 def section(name: str) -> str:
     """One verb: what it does, how it is written, its options."""
     context = click.Context(oslet, info_name="oslet")
@@ -100,3 +158,4 @@ def block(name: str, about: str, usage: str, rows: list[tuple[str, str]]) -> str
 
 if __name__ == "__main__":
     Path(__file__).with_name("reference.md").write_text(page())
+    Path(__file__).with_name("catalog.md").write_text(catalog_page())

@@ -45,13 +45,14 @@ def bind(params: Sequence[Param], given: Mapping[str, object], *, where: str = "
         place = f"{where}{param.name}"
         if isinstance(param.kind, ListKind) and param.kind.separator != ",":
             separators[param.name] = param.kind.separator
-        if param.name not in given:
+        optional = isinstance(param.kind, SecretKind) and not param.required
+        if param.name not in given or (optional and given[param.name] in ("", Secret(""))):
             if param.required:
                 faults.append(
                     Fault("needs a value" + (f": {param.help}" if param.help else ""), place, _example(param))
                 )
             else:
-                values[param.name] = Secret("") if isinstance(param.kind, SecretKind) else param.default
+                values[param.name] = Secret("") if optional else param.default
             continue
         try:
             values[param.name] = parse(param.kind, given[param.name])

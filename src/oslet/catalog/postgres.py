@@ -109,7 +109,7 @@ class Postgres(Oslet):
             run=(
                 *("/bin/sh", "-c"),
                 f"{PROGRAMS}/initdb --pgdata=/tmp/data --no-sync {' '.join(INITDB)} >/dev/null && "
-                f'echo "{QUERY}" | {PROGRAMS}/postgres --single -D /tmp/data postgres',
+                f'echo "{QUERY}" | {PROGRAMS}/postgres --single -D /tmp/data -c log_min_messages=panic postgres',
             ),
         )
     ]

@@ -19,8 +19,8 @@ NAMES = {re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower(): name for name in 
 
 
 class Measured(NamedTuple):
-    """An image's bytes and files, and how many milliseconds after the call an instance of it was healthy: the second
-    of three starts, its volume filled."""
+    """An image's bytes and files, and how many milliseconds after the call an instance of it was healthy: the
+    quickest of three starts, the later ones with a filled volume."""
 
     size: int
     files: int
