@@ -48,7 +48,7 @@ def test_ports_are_written_as_dockers(text: str, port: Published) -> None:
     assert network.published(["8080", "81"], [text]) == (port, Published(81, 81, "127.0.0.1"))
 
 
-@pytest.mark.parametrize("text", ["", "8080", "a:1", "1:b", "0:1", "1:65536", "1:", ":1", "٣:1"])
+@pytest.mark.parametrize("text", ["", "8080", "a:1", "1:b", "1:65536", "1:", ":1", "٣:1"])
 def test_what_is_no_port(text: str) -> None:
     with pytest.raises(RunError, match="not a port"):
         network.published([], [text])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from oslet.errors import RunError
-from oslet.run import cloning, output, snapshots, volumes, wire
+from oslet.run import cloning, output, records, snapshots, volumes, wire
 from oslet.run.asking import Clone, Wish
 from oslet.run.supervisor.facts import Layout
 from oslet.run.volumes import Volume
@@ -47,9 +47,9 @@ def _begins(volume: Volume, place: Path, asked: Asked) -> bool:
 
 
 def _make(service: Service, asked: Asked, layout: Layout, place: Path) -> None:
-    for life in service.lives:  # of a supervisor that was killed; nobody waits for it any more
-        if life.record.name.startswith(_name(asked)) and life.record.token not in _making:
-            service.stop(wire.Stop(life.record.id, 0, remove=True))
+    for _, record in records.records(service.state):  # of a supervisor that was killed: nobody waits for it any more
+        if record.name.startswith(_name(asked)) and record.token not in _making:
+            service.stop(wire.Stop(record.id, 0, remove=True))
     warm = asked.contract.warm
     with cloning.making(Path(layout.data)) as fresh:
         token = fresh.name

@@ -156,6 +156,8 @@ class Service:
         cloning.clone(source, Path(asked.target), Path(asked.data))
 
     def _attached(self, life: Life) -> tuple[volumes.Volume, ...]:
+        if life.asked is None:
+            return ()
         try:
             return self.layout(self.decide(life.asked), life.record.name).attached
         except OsletError:
