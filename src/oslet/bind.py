@@ -134,14 +134,12 @@ def start_with(start: Start, arguments: Arguments) -> Start:
 def url_with(start: Start, arguments: Arguments, host: str, ports: Mapping[int, int] = {}) -> str:
     """What a client at some place connects with: ``host`` is the instance's there, ``ports`` leads from each of its
     own ports to what that one is called there. Empty where the declaration says no ``url``."""
-    from urllib.parse import quote
-
     values = {}
     for name, value in arguments.values.items():
         if isinstance(value, Secret):
-            values[name] = quote(value.reveal(), safe="")
+            values[name] = texts.quoted(value.reveal())
         else:
-            values[name] = quote(texts.plain(value), safe=":/")
+            values[name] = texts.quoted(texts.plain(value), ":/")
             if isinstance(value, int) and value in ports:
                 values[name] = str(ports[value])
     return texts.fill(start.url, {**values, "host": f"[{host}]" if ":" in host else host})

@@ -35,6 +35,7 @@ VERBS = {
     "rm": "Remove ended instances.",
     "stats": "What instances use: memory, processor time, processes.",
     "wait": "Wait for an instance to end and print its exit code.",
+    "networks": "The networks, with the instances on each.",
     "volumes": "The volumes that instances left.",
     "images": "The images in the store.",
     "rmi": "Remove an image.",

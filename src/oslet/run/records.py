@@ -18,16 +18,18 @@ from oslet.codec import canonical, decode
 from oslet.errors import IntegrityError, RunError
 from oslet.model.instance import Instance
 from oslet.model.oslet import Health
+from oslet.run.net.plug import Plug
 
 RECORD, EXIT, STDOUT, STDERR, RUNTIME_LOG = "record.json", "exit", "stdout.log", "stderr.log", "runtime.log"
 
 
 class Published(Struct, frozen=True):
-    """One container port and where on this machine it answers."""
+    """One container port and where on this machine it answers; ``proto`` is tcp or udp."""
 
     container: int
     host: int
     address: str
+    proto: str = "tcp"
 
 
 class Record(Struct, frozen=True):
@@ -59,11 +61,14 @@ class Record(Struct, frozen=True):
     restart: Literal["no", "on-failure", "always"] = "no"
     restarts: int = 0
     restarting: bool = False
+    allow: tuple[str, ...] | None = None
     token: str = ""
     attached: bool = False
     watcher: int = 0
     watcher_began: int = 0
     """The process that records what a watched instance uses; 0 where there is none."""
+    plug: Plug | None = None
+    """Its place at the switch; None where it has no network or the machine's."""
 
 
 def folders(state: Path) -> Path:
@@ -209,6 +214,28 @@ def record(state: Path, id: str) -> Record:  # noqa: A002
     if found := read(folders(state) / id):
         return found
     raise RunError(f"there is no instance {id!r} any more", hint="oslet ps lists what runs")
+
+
+class Member(Struct, frozen=True):
+    """An instance on a network."""
+
+    name: str
+    id: str
+    address: str
+
+
+class Network(Struct, frozen=True):
+    name: str
+    instances: tuple[Member, ...]
+
+
+def networks(state: Path) -> tuple[Network, ...]:
+    """Each network that an instance is on now, by name."""
+    found: dict[str, list[Member]] = {}
+    for _, record in records(state):
+        if record.plug and alive(record):
+            found.setdefault(record.network, []).append(Member(record.name, record.id, record.plug.address))
+    return tuple(Network(name, tuple(members)) for name, members in sorted(found.items()))
 
 
 def find(state: Path, ref: str) -> tuple[Path, Record]:

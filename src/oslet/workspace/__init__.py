@@ -92,7 +92,7 @@ class Workspace:
 
     def instance_tools(self) -> Tools:
         """What a supervisor needs of the machine: asked for when one has to be started."""
-        from oslet.run.network import tun_obstacle
+        from oslet.run.net.slirp import tun_obstacle
 
         return self.tools(network=not tun_obstacle())
 

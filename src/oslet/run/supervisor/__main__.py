@@ -26,9 +26,11 @@ from oslet.run import records, wire
 from oslet.run.keeping import SETTINGS, Settings
 from oslet.run.supervisor import preparing
 from oslet.run.supervisor.capture import Captured
+from oslet.run.supervisor.deciding import Asked
+from oslet.run.supervisor.filling import Given
 from oslet.run.supervisor.keeper import LISTENING, Keeper
 from oslet.run.supervisor.lives import Life
-from oslet.run.supervisor.service import Asked, Given, Service, Stdio
+from oslet.run.supervisor.service import Service, Stdio
 
 _IDLE = 30.0
 """Seconds after which a supervisor of nothing ends."""
@@ -64,6 +66,7 @@ class Supervisor:
                     heard()
             self._look()
         self.service.pools.close()
+        self.service.wiring.shut()
 
     def _hear(self, descriptor: int, what: Callable[[], None]) -> None:
         self._heard[descriptor] = what
@@ -81,6 +84,7 @@ class Supervisor:
             self._last = now
         self._ending = self._ending or now - self._last > _IDLE
         self.service.pools.trim()
+        self.service.wiring.tend()
         if self._keeper is None:
             for life in self.service.lives:
                 if not records.there(life.record):
@@ -123,7 +127,7 @@ class Supervisor:
         request, fds = read
         if isinstance(request, wire.Start):
             with suppress(OsletError):  # which is told where it comes up again
-                asked = self.service.decide(request)
+                asked = self.service.decisions.decide(request)
                 if self.service.pools.has(asked.layout):
                     return self._do(connection, asked, fds)
         self._busy += 1
@@ -143,7 +147,7 @@ class Supervisor:
                 case Asked():
                     self._start(connection, request, fds)
                 case wire.Start():
-                    self._start(connection, self.service.decide(request), fds)
+                    self._start(connection, self.service.decisions.decide(request), fds)
                 case wire.Exec():
                     self._enter(connection, request, fds)
                 case wire.Wait():
@@ -180,7 +184,7 @@ class Supervisor:
         with _given(fds) as stdio:
             if life is None:
                 life, terminal = self.service.start(asked, stdio)
-        reply = wire.Started(records.begun(life.record))
+        reply = wire.Started(records.begun(life.record), self._notice(life))
         with suppress(OSError):
             wire.send(connection, reply, () if terminal is None else (terminal,))
         if terminal is not None:
@@ -188,6 +192,13 @@ class Supervisor:
         self.service.lives.discard(life.record.name)
         self.service.events.tell("start", life.record)
         return self._attach(connection, life, held=True) if asked.start.attached else connection.close()
+
+    def _notice(self, life: Life) -> str:
+        if not (obstacle := self.service.wiring.obstacle(life.record)):
+            return ""
+        forwarded = "; its ports are forwarded" if life.record.published else ""
+        way = "--network host shares the machine's network"
+        return f"no way out of this instance: {obstacle}{forwarded} ({way})"
 
     def _enter(self, connection: socket.socket, request: wire.Exec, fds: tuple[int, ...]) -> None:
         service = self.service
@@ -228,9 +239,9 @@ class Supervisor:
 
     def _park(self, connection: socket.socket, request: wire.Park) -> None:
         service = self.service
-        asked = service.decide(request.like)
+        asked = service.decisions.decide(request.like)
         preparing.prepare(service, asked, asked.layout)
-        fill = partial(service.fill, asked.facts, asked.layout, asked.name)
+        fill = partial(service.filling.fill, asked.facts, asked.layout, asked.name)
         lease = object() if request.held else None
         try:
             service.pools.keep(asked.layout, request.count, fill, lease)

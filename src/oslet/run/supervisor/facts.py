@@ -27,13 +27,14 @@ class Layout(NamedTuple):
     network: str
     capabilities: tuple[str, ...]
     workdir: str
-    watched: str = ""
+    warm: tuple[str, ...] = ()
+    resolv: str = ""
     netns: int | None = -1
 
     @property
     def key(self) -> Layout:
         """What two slots have in common when either would do."""
-        return self._replace(netns=-1)
+        return self._replace(netns=-1, resolv="")
 
 
 class Facts:
@@ -56,7 +57,7 @@ class Facts:
             (place / name).mkdir()
         folder = placing.Node(layout.workdir, 0o755, folder=True)
         there = self.index.resolve(layout.workdir) in (*self.index.entries, "/")
-        nodes = (*self._owned, *placing.names(layout.network), *(() if there else (folder,)))
+        nodes = (*self._owned, *placing.names(layout.network, layout.resolv), *(() if there else (folder,)))
         placing.place(place / "upper", nodes, self.index, self.root, self.mapping)
         for number, volume in enumerate(layout.attached):
             self._attach(place, number, volume, Path(layout.data))

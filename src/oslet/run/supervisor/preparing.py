@@ -56,7 +56,7 @@ def _make(service: Service, asked: Asked, layout: Layout, place: Path) -> None:
         _making.add(token)
         try:
             wish = Wish(name=_name(asked) + token[:6], limits=asked.start.wish.limits)
-            apart = layout._replace(attached=(Volume(warm.snapshot, fresh),), network="none")
+            apart = layout._replace(attached=(Volume(warm.snapshot, fresh),), network="none", warm=())
             start = replace(asked.start, wish=wish, token=token, attached=False)
             life, _ = service.start(
                 asked._replace(

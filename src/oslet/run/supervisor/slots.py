@@ -84,6 +84,18 @@ class Slot:
         why = os.strerror(number) if said != b"gone" else "its sandbox has ended"
         raise RunError(f"{launch.command[0]} can't be run: {why}", where=launch.workdir)
 
+    def warm(self, command: tuple[str, ...], env: tuple[tuple[str, str], ...], modules: tuple[str, ...]) -> None:
+        """Have it import the application's ``modules`` while it waits. RunError if it can't be a Python that does."""
+        wanted = Launch((*command, "-"), (*env, ("_OSLET_WARM", " ".join(modules))), "/", (_warm(), _out(), _out()))
+        self._control.settimeout(_PATIENCE)
+        try:
+            self._control.sendmsg([message(wanted, _WARM)], _rights(wanted))
+            said = self._control.recv(4)
+        except OSError:
+            said = b""
+        if said != b"w":
+            raise RunError(f"{command[0]} can't be warmed", hint="is it a Python?")
+
     def call(self, name: str, network: str) -> None:
         """Tell it its host's name."""
         if name == self._name:
@@ -116,10 +128,13 @@ def message(launch: Launch, flags: int = 0) -> bytes:
 
 def _tell(control: socket.socket, launch: Launch) -> None:
     data = message(launch)
-    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", launch.stdio))] if launch.stdio else []
-    sent = control.sendmsg([data], rights, socket.MSG_NOSIGNAL)
+    sent = control.sendmsg([data], _rights(launch), socket.MSG_NOSIGNAL)
     if sent < len(data):
         control.sendall(data[sent:], socket.MSG_NOSIGNAL)
+
+
+def _rights(launch: Launch) -> list[tuple[int, int, array.array[int]]]:
+    return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", launch.stdio))] if launch.stdio else []
 
 
 def _receive(control: socket.socket) -> int:
@@ -228,6 +243,23 @@ def _make(words: list[str], place: Path, id: str, theirs: socket.socket) -> int:
         said = complaints(place / "log") or [f"the OCI runtime ended with {os.waitstatus_to_exitcode(status)}"]
         raise RunError(f"the instance can't be made: {said[-1]}", where="; ".join(said[:-1][-3:]))
     return int(file.read_text())
+
+
+@cache
+def _out() -> int:
+    return os.open(_NULL, os.O_WRONLY | os.O_CLOEXEC)
+
+
+def _warm() -> int:
+    """The program of a Python that waits, as a file in memory to be read from its beginning."""
+    return os.open(f"/proc/self/fd/{_warm_text()}", os.O_RDONLY | os.O_CLOEXEC)
+
+
+@cache
+def _warm_text() -> int:
+    file = os.memfd_create("warm", os.MFD_CLOEXEC)
+    os.write(file, Path(native.__file__).with_name("warm.py").read_bytes())
+    return file
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Carrying: what is accepted on listening sockets is connected to this namespace's loopback; for ``forward.py`` alone.
+"""Carrying: what is accepted on listening sockets is connected to an instance's address; for ``forward.py`` alone.
 
 It imports no more than it must: ``socket`` doubles the time and memory of a bare interpreter, so it is ``_socket``,
 which that one is made of. Memory is bounded: one block waits a direction, and links are counted.
@@ -12,7 +12,6 @@ import sys
 import time
 from _socket import (
     AF_INET,
-    AF_INET6,
     IPPROTO_TCP,
     SHUT_WR,
     SO_ERROR,
@@ -23,6 +22,7 @@ from _socket import (
     TCP_NODELAY,
     socket,
 )
+from collections.abc import Callable
 from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 
 LINKS = 2048
@@ -34,7 +34,6 @@ LAST_WORDS = 2.0
 
 _PAUSE = 0.1
 _AT_ONCE = 64
-_LOOPBACKS = ((AF_INET, "127.0.0.1"), (AF_INET6, "::1"))
 _RESET = (1).to_bytes(4, sys.byteorder) + bytes(4)  # struct linger, socket(7): close sends RST, not FIN
 _NOTHING = memoryview(b"")
 _IN, _OUT = select.EPOLLIN, select.EPOLLOUT
@@ -45,63 +44,73 @@ class Side:
     """One end of a link. It ``reads`` until its peer has said all, ``writes`` until it was told all; ``waiting`` is
     what it doesn't take yet, and until it does nothing is read from the other side: the writer feels the reader."""
 
-    __slots__ = ("mask", "other", "port", "reads", "socket", "tries", "waiting", "writes")
+    __slots__ = ("connecting", "door", "mask", "other", "reads", "socket", "waiting", "writes")
     other: Side
 
-    def __init__(self, end: socket, port: int, tries: int | None = None) -> None:
+    def __init__(self, end: socket, door: Door, connecting: bool = False) -> None:
         self.socket = end
-        self.port = port  # the application's; 0 on the client's side
-        self.tries = tries  # which loopback address is being tried; None once connected
+        self.door = door
+        self.connecting = connecting
         self.reads = self.writes = True
         self.waiting = _NOTHING
         self.mask = 0
 
 
-class Forwarder:
-    """Every listening socket and link there is, and the one loop that serves them."""
+class Door:
+    """A listening socket of the machine, and the instance's port that it leads to. ``key`` names it."""
 
-    def __init__(self, doors: dict[int, tuple[socket, int]], life: int, most: int) -> None:
-        self.doors = doors
-        self.life = life
+    __slots__ = ("key", "socket", "target")
+
+    def __init__(self, key: int, listening: socket, target: tuple[str, int]) -> None:
+        self.key, self.socket, self.target = key, listening, target
+
+
+class Links:
+    """Every listening socket and link there is. ``poll`` tells of descriptors, which go to ``ready``."""
+
+    def __init__(self, poll: select.epoll, most: int) -> None:
+        self.doors: dict[int, Door] = {}
         self.most = most
         self.sides: dict[int, Side] = {}
-        self.poll = select.epoll()
+        self.poll = poll
         self.buffer = memoryview(bytearray(BLOCK))
-        self.accepting = False
+        self.accepting = True
         self.resume_at = 0.0
-        self.poll.register(self.life, _IN)
-        self.accept_more(True)
+        self.ending: list[tuple[float, Door]] = []
 
-    def serve(self) -> None:
-        """Until the instance ends; then what is on its way to clients, for no longer than LAST_WORDS."""
-        while True:
-            for descriptor, _ in self.poll.poll(None if self.accepting else _PAUSE):
-                if descriptor == self.life:
-                    self.finish()
-                    return
-                self.dispatch(descriptor)
-            if not self.accepting and len(self.sides) < 2 * self.most and time.monotonic() >= self.resume_at:
-                self.accept_more(True)
+    def open(self, key: int, listening: socket, target: tuple[str, int]) -> None:
+        listening.setblocking(False)
+        self.doors[listening.fileno()] = Door(key, listening, target)
+        if self.accepting:
+            self.poll.register(listening.fileno(), _IN)
 
-    def finish(self) -> None:
-        self.poll.unregister(self.life)
-        self.accept_more(False)
-        for door, _ in self.doors.values():
-            door.close()
-        deadline = time.monotonic() + LAST_WORDS
-        clients = [side for side in self.sides.values() if not side.port and side.other.tries is None]
-        while (left := deadline - time.monotonic()) > 0:
-            # The application is gone, so its side of each link ends as soon as it has been read to its end.
-            if not any(side.writes for side in clients):
-                return
-            for descriptor, _ in self.poll.poll(left):
-                self.dispatch(descriptor)
+    def close(self, gone: Callable[[int], bool]) -> None:
+        """Accept no more for the doors whose key is ``gone``; what the dead said may take LAST_WORDS to arrive."""
+        for descriptor, door in list(self.doors.items()):
+            if gone(door.key):
+                del self.doors[descriptor]
+                door.socket.close()
+                self.ending.append((time.monotonic() + LAST_WORDS, door))
 
-    def dispatch(self, descriptor: int) -> None:
-        if descriptor in self.doors:
-            self.accept(*self.doors[descriptor])
+    def wait(self) -> float | None:
+        """How long nothing has to be done but what ``poll`` tells; in seconds."""
+        return None if self.accepting and not self.ending else _PAUSE
+
+    def tend(self) -> None:
+        """What time alone brings about."""
+        now = time.monotonic()
+        if not self.accepting and len(self.sides) < 2 * self.most and now >= self.resume_at:
+            self.accept_more(True)
+        while self.ending and self.ending[0][0] <= now:
+            _, door = self.ending.pop(0)
+            for side in [s for s in self.sides.values() if s.door is door]:
+                self.forget(side)
+
+    def ready(self, descriptor: int) -> None:
+        if door := self.doors.get(descriptor):
+            self.accept(door)
         elif (side := self.sides.get(descriptor)) and side.mask:  # else its number was another's a moment ago
-            if side.tries is not None:
+            if side.connecting:
                 self.connected(side)
             else:
                 self.relay(side)
@@ -112,48 +121,48 @@ class Forwarder:
             for descriptor in self.doors:
                 self.poll.register(descriptor, _IN) if wanted else self.poll.unregister(descriptor)
 
-    def accept(self, door: socket, port: int) -> None:
+    def accept(self, door: Door) -> None:
         for _ in range(_AT_ONCE):
             if len(self.sides) >= 2 * self.most:
                 self.accept_more(False)
                 return
             try:
-                descriptor, _ = door._accept()  # type: ignore[attr-defined] # socket.socket.accept is made of it
+                descriptor, _ = door.socket._accept()  # type: ignore[attr-defined] # socket.socket.accept is made of it
             except OSError as error:
                 if error.errno not in (*_LATER, errno.ECONNABORTED):
                     self.resume_at = time.monotonic() + _PAUSE  # no descriptors or memory now: not in a tight loop
                     self.accept_more(False)
                 return
-            client = Side(_prepared(socket(fileno=descriptor)), 0)
+            client = Side(_prepared(socket(fileno=descriptor)), door)
             client.socket.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
-            self.connect(client, port, 0)
+            self.connect(client)
 
-    def connect(self, client: Side, port: int, first: int) -> None:
-        """Begin to connect a client; hang up on it when nobody listens at any of the loopback's addresses."""
-        for number, (family, address) in enumerate(_LOOPBACKS[first:], first):
-            try:
-                end = _prepared(socket(family, SOCK_STREAM))
-                failed = end.connect_ex((address, port))
-            except OSError:
-                break
-            if failed in (0, errno.EINPROGRESS):
-                server = Side(end, port, None if failed == 0 else number)
-                server.other, client.other = client, server
-                for side in (client, server):
-                    self.sides[side.socket.fileno()] = side
-                self.watch(client)
-                return
+    def connect(self, client: Side) -> None:
+        """Begin to connect a client; hang up on it when nobody listens."""
+        try:
+            end = _prepared(socket(AF_INET, SOCK_STREAM))
+            failed = end.connect_ex(client.door.target)
+        except OSError:
+            self.forget(client)
+            return
+        if failed not in (0, errno.EINPROGRESS):
             end.close()
-        self.forget(client)
+            self.forget(client)
+            return
+        server = Side(end, client.door, bool(failed))
+        server.other, client.other = client, server
+        for side in (client, server):
+            self.sides[side.socket.fileno()] = side
+        self.watch(client)
 
     def connected(self, server: Side) -> None:
         """The kernel has decided on a connection that was begun."""
-        if failed := server.socket.getsockopt(SOL_SOCKET, SO_ERROR):
+        if server.socket.getsockopt(SOL_SOCKET, SO_ERROR):
+            client = server.other
             self.forget(server)
-            untried = (server.tries or 0) + 1 if failed == errno.ECONNREFUSED else len(_LOOPBACKS)
-            self.connect(server.other, server.port, untried)
+            self.forget(client)
             return
-        server.tries = None
+        server.connecting = False
         self.watch(server)
 
     def relay(self, side: Side) -> None:
@@ -215,9 +224,8 @@ class Forwarder:
 
     def watch(self, side: Side) -> None:
         for one in (side, side.other):
-            connecting = one.tries is not None
-            ready = one.reads and not one.other.waiting and not connecting and one.other.tries is None
-            mask = (_IN if ready else 0) | (_OUT if one.waiting or connecting else 0)
+            ready = one.reads and not one.other.waiting and not one.connecting and not one.other.connecting
+            mask = (_IN if ready else 0) | (_OUT if one.waiting or one.connecting else 0)
             if mask == one.mask:
                 continue
             # epoll tells of a hang-up whatever is asked, so that one with nothing to do is taken out altogether.
@@ -242,13 +250,8 @@ def _prepared(end: socket) -> socket:
     return end
 
 
-def carry(ports: dict[int, int], life: int) -> None:
-    """Serve listening sockets until ``life`` ends: each descriptor with the loopback's port that it leads to."""
+def most() -> int:
+    """As many descriptors as there may be; how many links fit into them."""
     _, hard = getrlimit(RLIMIT_NOFILE)
     setrlimit(RLIMIT_NOFILE, (hard, hard))
-    doors = {}
-    for descriptor, port in ports.items():
-        door = socket(fileno=descriptor)
-        door.setblocking(False)
-        doors[descriptor] = (door, port)
-    Forwarder(doors, life, max(1, min(LINKS, (hard - 64) // 2 if hard > 0 else LINKS))).serve()
+    return max(1, min(LINKS, hard // 4 if hard > 0 else LINKS))
