@@ -19,11 +19,11 @@ from .conftest import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
-SUBJECTS = sorted(
-    str(path.relative_to(ROOT))
-    for folder in ("run", "examples", "cli")
-    for path in (ROOT / "tests" / folder).glob("test_*.py")
-)
+FOLDERS = ("run", "examples", "cli")
+SUBJECTS = [
+    *sorted(str(path.relative_to(ROOT)) for each in FOLDERS for path in (ROOT / "tests" / each).glob("test_*.py")),
+    "tests/catalog/test_postgres.py",
+]
 NOT_COPIED = shutil.ignore_patterns(".git", ".dev", ".venv", "__pycache__", ".*_cache", ".hypothesis", "*.lock")
 PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT", "OSLET_MIRROR")
 

@@ -34,8 +34,9 @@ def test_queues_are_kept_for_who_knows_the_password(serve: Serve, free_port: Por
             pika.BlockingConnection(pika.URLParameters(url))
     assert "good#one" not in first.running.logs()
     assert first.end() == 0
-    managed = {"plugins": ["rabbitmq_management"], "settings": [f"management.tcp.port = {web}"]}
-    bound = RabbitMQ(port=port, username="jo", password=Secret("newer#one"), **managed)
+    plugins, settings = ["rabbitmq_management"], [f"management.tcp.port = {web}"]
+    newer = Secret("newer#one")
+    bound = RabbitMQ(port=port, username="jo", password=newer, plugins=plugins, settings=settings)
     second = serve(bound, "kept")
     with pika.BlockingConnection(pika.URLParameters(second.url)) as connection:
         frame, _, body = connection.channel().basic_get("work", auto_ack=True)

@@ -134,7 +134,7 @@ def test_classes_are_targets(oslet: Oslet, home: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.network
-@pytest.mark.parametrize("name", ["postgres", "redis", "memcached", "nginx", "static-site"])
+@pytest.mark.parametrize("name", ["postgres", "redis", "nginx"])
 def test_checks_find_no_difference(oslet: Oslet, free_port: object, name: str) -> None:
     port = free_port()  # type: ignore[operator]
     outcomes = oslet.json("test", f"catalog:{name}", "--network", "host", "--port", str(port))

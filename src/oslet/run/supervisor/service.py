@@ -119,14 +119,16 @@ class Service:
 
     def _open(self, asked: Asked, life: Life) -> None:
         """Let its ports answer; where one of the kernel's choice was taken meanwhile, another."""
-        for left in reversed(range(_TRIES)):
+        for _ in range(_TRIES):
             try:
-                return self.wiring.open(life.record)
+                self.wiring.open(life.record)
+                return
             except network.TakenError:
                 others = network.published(asked.contract.ports, asked.start.wish.publish)
-                if others == life.record.published or not left:
+                if others == life.record.published:
                     raise
                 life.record = replace(life.record, published=others)
+        self.wiring.open(life.record)
 
     def _take(self, asked: Asked, slot: Slot, record: Record, stdio: Stdio) -> int | None:
         if not asked.start.attached:
