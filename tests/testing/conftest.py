@@ -34,7 +34,6 @@ SERVE = "echo started; echo {{greeting}} >/srv/box/greeting; exec busybox httpd 
 class Box(oslet.Oslet):
     packages = ["box"]
     command = ["busybox", "sh", "-c", SERVE]
-    network = "host"
     ports = ["{{port}}"]
     volumes = ["/srv/box"]
     url = "http://{{host}}:{{port}}/"

@@ -75,9 +75,9 @@ def parked(
 
 
 def hold(places: Places, id: str) -> socket.socket:  # noqa: A002
-    """What an instance is held by: it ends and is removed when this is closed, or this process is gone."""
+    """What an instance is held by: it is killed and removed when this is closed, or this process is gone."""
     connection = client.connect(places.state)
-    wire.send(connection, wire.Wait(id, attached=True))
+    wire.send(connection, wire.Wait(id, attached=True, grace=0))
     return connection
 
 

@@ -49,10 +49,11 @@ class Exec(Struct, frozen=True, tag="exec"):
 
 
 class Wait(Struct, frozen=True, tag="wait"):
-    """Tell when an instance has ended. An ``attached`` client's instance ends with it."""
+    """Tell when an instance has ended. An ``attached`` client's instance ends with it, ``grace`` seconds later."""
 
     ref: str
     attached: bool = False
+    grace: float = 10.0
 
 
 class Stop(Struct, frozen=True, tag="stop"):

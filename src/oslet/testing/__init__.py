@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from oslet.run import Wish as Wish
     from oslet.testing.fixtures import fixture as fixture
     from oslet.testing.instances import fresh as fresh
     from oslet.workspace.running import Running as Running
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "fixture": "oslet.testing.fixtures",
     "fresh": "oslet.testing.instances",
+    "Wish": "oslet.run",
     "Running": "oslet.workspace.running",
 }
 

@@ -33,8 +33,14 @@ class Spec(NamedTuple):
         return tuple(dict.fromkeys(name for each in makers for name in inspect.signature(each).parameters))
 
     def filled(self, needed: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments' values; of an instance among ``needed``, what this one will see of it."""
+        from oslet.testing.instances import network
+        from oslet.workspace.running import Running
+
+        apart = network(self.cls, self.wish) != "host"
+        seen = {n: each.inside if apart and isinstance(each, Running) else each for n, each in needed.items()}
         return {
-            name: value(**{n: needed[n] for n in inspect.signature(value).parameters}) if callable(value) else value
+            name: value(**{n: seen[n] for n in inspect.signature(value).parameters}) if callable(value) else value
             for name, value in self.arguments.items()
         }
 
@@ -52,15 +58,16 @@ def fixture(
     """A fixture of pytest's that is a healthy instance of ``cls`` (a ``Running``), new for each ``scope``.
 
     ``arguments`` are the oslet's; those that this function has names for itself stand in ``params``. One that is a
-    function is called with the fixtures that its parameters name: ``db=lambda postgres: postgres.url``. ``wish`` is
-    what a start may choose beside them; ports are published on free ones, and no volume is kept, unless it says so.
+    function is called with the fixtures that its parameters name: ``db=lambda postgres: postgres.url``; an instance is
+    told there as this one will see it. ``wish`` is what a start may choose beside them: unless it says so, ports are
+    published on free ones, no volume is kept, and the network is one that all instances of this process share.
     """
     spec = Spec(cls, {**(params or {}), **arguments}, scope, wish)
 
     def start(request: pytest.FixtureRequest, **needed: Any) -> Running:
         from oslet.testing.plugin import instances
 
-        return instances(request.config).serve(request, spec, spec.filled(needed))
+        return instances(request.config).serve(request, spec, needed)
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     asks = [inspect.Parameter(each, kind) for each in dict.fromkeys(("request", *spec.needs))]

@@ -51,6 +51,7 @@ class Starter:
         from oslet.workspace import Workspace
 
         self.workspace: Workspace = Workspace(home, notice=notice) if notice else Workspace(home)
+        self._network = f"test-{secrets.token_hex(4)}"
         self._built: dict[Any, Built] = {}
         self._lock = threading.Lock()
 
@@ -63,16 +64,17 @@ class Starter:
 
         wish = wish or Wish()
         declared = lower(cls)
-        network = wish.network or declared.start.network
-        chosen = _ports(cls, arguments) if network == "host" else {}
+        wanted = network(cls, wish)
+        chosen = _ports(cls, arguments) if wanted == "host" else {}
         bound = cls(**{**chosen, **arguments}).arguments
         early = {p.name: bound.values[p.name] for p in declared.params if p.at == "build"}
         late = Arguments({n: v for n, v in bound.values.items() if n not in early}, bound.separators)
         built = self._build(cls, early)
-        published = () if network in ("host", "none") else start_with(built.image.start, late).ports
+        published = () if wanted in ("host", "none") else start_with(built.image.start, late).ports
         given = {text.rpartition(":")[2] for text in wish.publish}
         publish = (*wish.publish, *(f"0:{port}" for port in published if port not in given))
-        return Asked(built, late, wish._replace(fresh=True, publish=publish, remove=False))
+        shared = self._network if wanted == "private" and not wish.network else wish.network
+        return Asked(built, late, wish._replace(fresh=True, publish=publish, network=shared, remove=False))
 
     def _build(self, cls: type[Oslet], early: Mapping[str, Any]) -> Built:
         with self._lock:
@@ -103,6 +105,13 @@ class Starter:
 
     def park(self, asked: Asked, count: int) -> Parked:
         return self.workspace.parked(asked.built, asked.arguments, asked.wish, count)
+
+
+def network(cls: type[Oslet], wish: Wish | None) -> str:
+    """Which network an instance is to have, as far as it is said."""
+    from oslet.declare import lower
+
+    return (wish.network if wish else None) or lower(cls).start.network
 
 
 def _ports(cls: type[Oslet], arguments: Mapping[str, Any]) -> dict[str, int]:

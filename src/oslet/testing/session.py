@@ -51,12 +51,12 @@ class Instances:
 
     # A fixture's life
 
-    def serve(self, request: pytest.FixtureRequest, spec: Spec, arguments: Mapping[str, Any]) -> Running:
+    def serve(self, request: pytest.FixtureRequest, spec: Spec, needed: Mapping[str, Any]) -> Running:
         """The instance of a fixture, until that one is torn down: one that isn't healthy is there for the report."""
         until = ExitStack()
         request.addfinalizer(until.close)
         try:
-            asked = self._starter.ask(spec.cls, arguments, spec.wish)
+            asked = self._starter.ask(spec.cls, spec.filled(needed), spec.wish)
             running = self._starter.start(asked, os.environ.get("PYTEST_XDIST_WORKER", ""))
             live = _Live(running, request.fixturename or spec.cls.__name__, spec)
             self._live.append(live)

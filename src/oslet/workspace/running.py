@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from oslet.errors import RunError
 from oslet.run import execute, inspect, logs, remove, stop, wait
@@ -24,6 +24,19 @@ LINES = 8
 """How much of what an instance wrote an error shows."""
 LEAST = 3
 """How much of it, where it is known what the instance missed."""
+
+
+class Peer(NamedTuple):
+    """An instance as another one on its network sees it: its name is its host's."""
+
+    name: str
+    host: str
+    ports: tuple[int, ...]
+    url: str
+
+    @property
+    def port(self) -> int:
+        return self.ports[0]
 
 
 class Running:
@@ -81,6 +94,18 @@ class Running:
             raise RunError(f"the declaration of {self.name} says no url", hint='write url = "http://{host}:{port}"')
         ports = {each.container: each.host for each in self.published}
         return url_with(self._contract, self._arguments, self.host, ports)
+
+    @property
+    def inside(self) -> Peer:
+        """The same as other instances on its network see it. RunError where nobody does."""
+        from oslet.bind import url_with
+
+        known = record(self._places.state, self.id)
+        if known.network in ("private", "none", "host"):
+            what = f"no other instance reaches {self.name}: its network is {known.network}"
+            raise RunError(what, hint="start both on one that you name: network = NAME")
+        url = url_with(self._contract, self._arguments, self.name) if self._contract.url else ""
+        return Peer(self.name, self.name, tuple(each.container for each in known.published), url)
 
     def ready(self, timeout: float = 60) -> Running:
         """Wait until the instance is healthy, if it declares what that is. RunError if it ends or takes too long."""

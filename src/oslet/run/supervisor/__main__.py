@@ -216,10 +216,10 @@ class Supervisor:
     def _wait(self, connection: socket.socket, request: wire.Wait) -> None:
         folder, record = records.find(self.service.state, request.ref)
         if life := self.service.lives.get(record.id):
-            return self._attach(connection, life, held=request.attached)
+            return self._attach(connection, life, held=request.attached, grace=request.grace)
         return self._answer(connection, wire.Ended(records.observe(folder, record).exit_code or 0))
 
-    def _attach(self, connection: socket.socket, life: Life, *, held: bool) -> None:
+    def _attach(self, connection: socket.socket, life: Life, *, held: bool, grace: float = 10.0) -> None:
         """Tell the connection of the life's end; a ``held`` one ends with its client."""
 
         def told() -> None:
@@ -230,7 +230,7 @@ class Supervisor:
         def gone() -> None:
             self._unhear(descriptor)
             if held and not life.ended.is_set():
-                stop = wire.Stop(life.record.id, 10.0, remove=True)
+                stop = wire.Stop(life.record.id, grace, remove=True)
                 threading.Thread(target=self.service.stop, args=(stop,), daemon=True).start()
 
         descriptor = connection.fileno()

@@ -19,7 +19,8 @@ from oslet.run.supervisor.facts import Layout
 from oslet.run.volumes import Volume
 
 if TYPE_CHECKING:
-    from oslet.run.supervisor.service import Asked, Service
+    from oslet.run.supervisor.deciding import Asked
+    from oslet.run.supervisor.service import Service
 
 _PATIENCE = 600.0
 """Seconds that a preparation may take."""
