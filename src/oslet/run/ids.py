@@ -86,14 +86,17 @@ def store_owner() -> int | None:
 
 def _root_base() -> int:
     given = _subordinate(Path("/etc/subuid"), 0)
-    base = given.outside if given and given.length >= COUNT else ROOT_BASE
-    if not _exist(base):
+    return given.outside if given and given.length >= COUNT else ROOT_BASE
+
+
+def check() -> None:
+    """RunError for a root in whose user namespace (a container's, most often) there are no ids for instances."""
+    if os.geteuid() == 0 and not _exist(_root_base()):
         raise RunError(
-            f"this root's user namespace (a container's?) lacks the ids from {base} on, which instances would have",
+            f"this root's user namespace (a container's?) lacks the ids from {_root_base()} on, for instances to have",
             where="/proc/self/uid_map",
             hint="be an ordinary user in it, or name a range that it has in /etc/subuid: root:FIRST:65536",
         )
-    return base
 
 
 def _exist(first: int) -> bool:

@@ -80,8 +80,9 @@ class Workspace:
 
     @cached_property
     def store(self) -> Store:
-        from oslet.run.ids import store_owner
+        from oslet.run.ids import check, store_owner
 
+        check()
         return Store(self.root, owner=store_owner())
 
     def tools(self, source: Debian = PLAIN, *, network: bool = False) -> Tools:
