@@ -126,8 +126,11 @@ def test_a_volume_in_use_is_not_copied(toy: Toy) -> None:
     user = toy.start("/bin/sleep", "60", volumes=(VOLUME,), wish=Wish(name="user", volumes={VOLUME: "one"}))
     with pytest.raises(RunError, match="one is in use by user"):
         clone_volume(toy.places, "one", "two", lambda: toy.tools)
+    with pytest.raises(RunError, match="one is in use by user"):
+        show(toy, "true", Wish(volumes={VOLUME: Clone("one")}))
     stop(toy.places.state, user.id, 0)
     clone_volume(toy.places, "one", "two", lambda: toy.tools)
+    show(toy, "true", Wish(volumes={VOLUME: Clone("one")}))
     assert (toy.places.data / "two").is_dir()
 
 

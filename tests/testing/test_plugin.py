@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from oslet.run import instances, remove
+from oslet.workspace import Workspace
 
 from .conftest import Runs
 
@@ -38,6 +39,7 @@ def test_two(box):
         "--strict-markers",
     )
     done.assert_outcomes(passed=2)
+    done.stdout.fnmatch_lines(["oslet: unpacking packages", "oslet: preparing the data of box, once: *"])
     assert not instances(store / "instances")
     assert not list((store / "volumes").glob("[!.]*")), "nothing is kept"
 
@@ -191,6 +193,15 @@ def test_where_no_instance_can_be_made_it_is_said_what_is_missing(
     done.assert_outcomes(errors=1)
     done.stdout.re_match_lines([r"Box: .*(instances can't be made here|user namespace .* lacks the ids)"])
     done.stdout.no_fnmatch_line("*Error*")
+
+
+def test_snapshots_go_with_their_images(store: Path) -> None:
+    workspace = Workspace(store)
+    assert len(list((store / "volumes/.snapshots").iterdir())) == len(workspace.store.image_names())
+    workspace.store.remove_image("box")
+    assert workspace.gc(dry_run=True).snapshots == workspace.gc().snapshots == 1
+    assert workspace.gc().snapshots == 0
+    assert len(list((store / "volumes/.snapshots").iterdir())) == len(workspace.store.image_names())
 
 
 def test_it_costs_nothing_where_it_isn_t_used() -> None:

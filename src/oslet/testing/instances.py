@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -47,10 +47,17 @@ class Asked(NamedTuple):
 class Starter:
     """A workspace with the images that it was asked for. Threads share it."""
 
-    def __init__(self, home: Path | None = None, notice: Any = None) -> None:
+    def __init__(self, home: Path | None = None, tell: Callable[[str], None] | None = None) -> None:
         from oslet.workspace import Workspace
 
-        self.workspace: Workspace = Workspace(home, notice=notice) if notice else Workspace(home)
+        said = {""}
+
+        def once(label: str, *_: int) -> None:
+            if tell and label not in said:
+                said.add(label)
+                tell(label)
+
+        self.workspace: Workspace = Workspace(home, progress=once, notice=once)
         self._network = f"test-{secrets.token_hex(4)}"
         self._built: dict[Any, Built] = {}
         self._lock = threading.Lock()
@@ -88,7 +95,8 @@ class Starter:
         name = asked.wish.name or "-".join(
             word for word in (asked.built.image.name, label, secrets.token_hex(3)) if word
         )
-        return self.workspace.start(asked.built, asked.arguments, asked.wish._replace(name=name))
+        wish, notice = asked.wish._replace(name=name), self.workspace.notice
+        return self.workspace.start(asked.built, asked.arguments, wish, notice=notice)
 
     @contextmanager
     def held(self, running: Running) -> Iterator[None]:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -42,7 +42,8 @@ class Instances:
         self._keep = bool(config.getoption("--oslet-keep"))
         self._timeout = float(config.getini("oslet_timeout"))
         self._count = int(config.getini("oslet_park"))
-        self._starter = Starter(self._home)
+        self._config = config
+        self._starter = Starter(self._home, self._say)
         self._live: list[_Live] = []
         self._failed: set[str] = set()
         self._parked: dict[int, Parked] = {}
@@ -102,6 +103,15 @@ class Instances:
                 parked.close()
 
     # Reports
+
+    def _say(self, line: str) -> None:
+        """What takes long, for who waits: past the capture of tests' own output."""
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        capture = self._config.pluginmanager.get_plugin("capturemanager")
+        if reporter and not hasattr(self._config, "workerinput"):
+            with capture.global_and_fixture_disabled() if capture else nullcontext():
+                reporter.ensure_newline()
+                reporter.write_line(f"oslet: {line}")
 
     def began(self, item: pytest.Item) -> None:
         item.stash[_BEGAN] = time.time()

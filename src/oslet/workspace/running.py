@@ -7,6 +7,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
 from oslet.errors import RunError
+from oslet.model.instance import Arguments
+from oslet.model.oslet import Start
 from oslet.run import execute, inspect, logs, remove, stop, wait
 from oslet.run.health import await_healthy, reached
 from oslet.run.network import LOOPBACK
@@ -15,8 +17,7 @@ from oslet.run.records import record
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
-    from oslet.model.instance import Arguments, Instance
-    from oslet.model.oslet import Start
+    from oslet.model.instance import Instance
     from oslet.run.records import Published
     from oslet.workspace import Workspace
 
@@ -40,16 +41,25 @@ class Peer(NamedTuple):
 
 
 class Running:
-    """One instance by its id. As a context manager it is ended and removed when the block ends."""
+    """One instance by its id. As a context manager it is ended and removed when the block ends.
 
-    def __init__(self, instance: Instance, workspace: Workspace, contract: Start, arguments: Arguments) -> None:
+    ``contract`` and ``arguments`` are what it was started with, for who wants its URL.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        workspace: Workspace,
+        contract: Start | None = None,
+        arguments: Arguments | None = None,
+    ) -> None:
         self.id = instance.id
         self.name = instance.name
         self.ports = instance.ports
         self._workspace = workspace
         self._places = workspace.places
-        self._contract = contract
-        self._arguments = arguments
+        self._contract = contract or Start()
+        self._arguments = arguments or Arguments({})
 
     def __repr__(self) -> str:
         return f"<{self.name} {self.id[:12]}>"

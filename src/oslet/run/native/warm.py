@@ -10,6 +10,7 @@ from __future__ import annotations
 
 def wait() -> tuple[bool, str]:
     import os
+    import runpy  # noqa: F401 - run needs it
     import socket
     import struct
     import sys

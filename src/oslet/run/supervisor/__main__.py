@@ -161,6 +161,8 @@ class Supervisor:
                     self._answer(connection, self._waiting())
                 case wire.Ask():
                     self._answer(connection, self._waiting())
+                case wire.Probe():
+                    self._answer(connection, wire.Ended(int(not self.service.well(request))))
                 case wire.Quit():
                     self._quit(request)
                     self._answer(connection, self._waiting())

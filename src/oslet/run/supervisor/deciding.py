@@ -65,7 +65,8 @@ class Decisions:
             plug.check(wish.network)
         if wish.allow:
             allowing.allowed(wish.allow)
-        ports = network.published(contract.ports, wish.publish) if mode != "none" else ()
+        declared = contract.ports if mode in (plug.PRIVATE, "host") else ()  # others reach it by its name
+        ports = network.published(declared, wish.publish) if mode != "none" else ()
         if mode == "host" and any(p.container != p.host for p in ports):
             raise RunError(
                 "with --network host a port can't be published under another number",
@@ -134,13 +135,16 @@ def record(asked: Asked, slot: Slot, name: str) -> Record:
         workdir=contract.workdir,
         capabilities=contract.capabilities,
         stop_signal=contract.stop_signal,
+        ports=tuple(int(port) for port in contract.ports),
         published=asked.published,
         network=asked.network,
         cgroups=tuple(str(limits.CGROUPS / g.relative_to(Path(config.PLACE, "cgroup"))) for g in slot.groups),
         health=contract.health,
         remove=wish.remove,
         restart=wish.restart,
+        membership=wish.membership,
         plug=slot.plug,
+        volumes=slot.volumes,
         allow=wish.allow,
         token=asked.start.token,
         attached=asked.start.attached,

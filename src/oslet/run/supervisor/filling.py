@@ -60,6 +60,7 @@ class Filling:
             self._wiring.close(plug)
             raise
         slot.watcher, slot.plug = watcher, plug
+        slot.volumes = tuple(str(v.host) for v in layout.attached if isinstance(v.host, Path))
         slot.call(hostname(name), layout.network)
         self._streams(slot, folder, facts)
         if layout.warm:

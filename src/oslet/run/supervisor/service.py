@@ -13,9 +13,11 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from oslet.errors import OsletError, RunError
-from oslet.run import cloning, config, network, placing, records, volumes, watching, wire
+from oslet.errors import RunError
+from oslet.model.oslet import Exec
+from oslet.run import cloning, config, network, placing, records, watching, wire
 from oslet.run.asking import Clone
+from oslet.run.health import answers, healthy
 from oslet.run.records import Record
 from oslet.run.supervisor import lives as living
 from oslet.run.supervisor import mounts, preparing, slots
@@ -27,6 +29,7 @@ from oslet.run.supervisor.filling import Filling, Given
 from oslet.run.supervisor.keeper import Death, Keeper
 from oslet.run.supervisor.lives import Life, Lives
 from oslet.run.supervisor.pools import Pools
+from oslet.run.supervisor.probing import Probing
 from oslet.run.supervisor.slots import Launch, Slot
 from oslet.run.supervisor.wiring import Wiring
 
@@ -54,22 +57,22 @@ class Service:
         self.execs: dict[int, threading.Event] = {}
         self.codes: dict[int, int] = {}
         self._captures = captures
+        self.probing = Probing(self.lives, self.events, self._lives_well)
+
+    # Volumes
 
     def copy(self, asked: wire.Copy) -> None:
         """A volume that begins as a copy of a folder. RunError while an instance has that one."""
-        source = Path(asked.source)
-        for life in self.lives:
-            if any(v.host == source for v in self._attached(life)):
-                what = f"the volume {source.name} is in use by {life.record.name}"
-                raise RunError(what, hint=f"oslet stop {life.record.name}, so that the copy is of one moment")
-        cloning.clone(source, Path(asked.target), Path(asked.data))
+        self._at_rest(asked.source)
+        cloning.clone(Path(asked.source), Path(asked.target), Path(asked.data))
 
-    def _attached(self, life: Life) -> tuple[volumes.Volume, ...]:
-        try:
-            asked = self.decisions.decide(life.asked) if life.asked else None
-        except OsletError:
-            asked = None  # it runs, but wouldn't any more
-        return self.decisions.layout(asked, life.record.name).attached if asked else ()
+    def _at_rest(self, folder: str) -> None:
+        """RunError for what an instance may be writing to: a clone is of one moment."""
+        for life in self.lives:
+            if folder in life.record.volumes:
+                name = life.record.name
+                what = f"the volume {Path(folder).name} is in use by {name}"
+                raise RunError(what, hint=f"oslet stop {name}, so that a clone of it is of one moment")
 
     # Starting
 
@@ -86,6 +89,8 @@ class Service:
             layout = asked.layout if name == asked.name else self.decisions.layout(asked, name)
             slot = None if start.wish.watched else self.pools.take(layout)
             if slot is None:
+                for volume in layout.attached:
+                    self._at_rest(volume.host.of if isinstance(volume.host, Clone) else "")
                 preparing.prepare(self, asked, layout)
                 slot = self.filling.fill(asked.facts, layout, name, watched=start.wish.watched)
             made = self._become(asked, slot, name, stdio)
@@ -179,6 +184,23 @@ class Service:
         except RunError:
             self.execs.pop(slot.pid, None)
             raise
+
+    def well(self, asked: wire.Probe) -> bool:
+        """Whether an instance answers at its own address."""
+        _, record = records.find(self.state, asked.ref)
+        if not (record.plug and self.lives.get(record.id)):
+            return False
+        port = asked.health.port or next((str(p) for p in record.ports), "")
+        if not port:
+            raise RunError(f"{record.name} has no port to ask for its health", hint="declare one, or health = { exec }")
+        with self.wiring.socket() as connection:
+            return answers(connection, (record.plug.address, int(port)), asked.health)
+
+    def _lives_well(self, life: Life) -> bool:
+        health = life.record.health
+        if life.record.plug and not isinstance(health, Exec | None):
+            return self.well(wire.Probe(life.record.id, health))
+        return healthy(self.state, life.record.id)
 
     # Ending
 

@@ -45,7 +45,7 @@ class Wiring:
     def open(self, record: Record) -> None:
         """Let an instance be reached, and reach. RunError when a port is taken."""
         if record.plug:
-            self._networks().open(record.plug, record.name, record.published, record.allow)
+            self._networks().open(record.plug, _known_as(record), record.published, record.allow)
 
     def close(self, plug: Plug | None) -> None:
         if plug:
@@ -58,7 +58,7 @@ class Wiring:
         networks = self._networks()
         for record in running:
             if record.plug:
-                networks.adopt(record.plug, record.name, record.published, record.allow)
+                networks.adopt(record.plug, _known_as(record), record.published, record.allow)
         networks.settle()
 
     def obstacle(self, record: Record) -> str:
@@ -76,3 +76,8 @@ class Wiring:
     def shut(self) -> None:
         if self._made:
             self._made.shut()
+
+
+def _known_as(record: Record) -> str:
+    """How others on its network find it."""
+    return record.membership.member if record.membership else record.name
