@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from bench import breadth, build, sizes, start, words
+from bench import breadth, build, escapes, sizes, start, words
 from bench.measure import ROOT, Figure, Skip, machine, say, table, version
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ SUBJECTS: dict[str, Callable[[Path], list[Figure]]] = {
     "start": start.starts,
     "memory": build.memory,
 }
-SECTIONS: dict[str, Callable[[Path], str]] = {"sizes": sizes.section}
+SECTIONS: dict[str, Callable[[Path], str]] = {"sizes": sizes.section, "escapes": escapes.section}
 """Subjects that are a section of their own in bench/results.md, below a heading of that name."""
 RESULTS = ROOT / "bench" / "results.md"
 TOOLS = (

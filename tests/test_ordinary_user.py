@@ -19,7 +19,7 @@ from .conftest import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
-FOLDERS = ("run", "examples", "cli", "testing")
+FOLDERS = ("run", "examples", "cli", "escape", "testing")
 SUBJECTS = [
     *sorted(str(path.relative_to(ROOT)) for each in FOLDERS for path in (ROOT / "tests" / each).glob("test_*.py")),
     "tests/catalog/test_postgres.py",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from oslet.model.instance import Arguments
     from oslet.model.param import ItemKind, Param
     from oslet.run import Ending, Sealed, Wish
+    from oslet.run.filters import Mode
     from oslet.workspace import Workspace
 
 OPTIONS = (
@@ -35,6 +36,8 @@ OPTIONS = (
     Option("tty", "t", "", "give it a terminal"),
     Option("interactive", "i", "", "keep standard input (in the foreground it always is)"),
     Option("audit", "", "", "run it with nothing left out, and say which of the dropped paths were asked for"),
+    Option("seccomp", "", "MODE", "default, log (record calls that the image has no use for) or image (refuse those)"),
+    Option("read-only", "", "", "let it write to its volumes, /tmp and /run only"),
     Option("rm", "", "", "leave nothing when it ends (in the foreground it never does)"),
     Option("json", "", "", "with -d: print the instance as JSON"),
     Option("help", "h", "", "this help; after TARGET, the image's params too"),
@@ -60,7 +63,7 @@ def quick(words: Sequence[str]) -> int:
             return usage(USAGE, "", OPTIONS, built.image.params, asked=True)
         options = {n: before.options.get(n, []) + found.options.get(n, []) for n in (*before.options, *found.options)}
         arguments = bound(built.image.params, found.given)
-        wish = wished(options, found.rest)
+        wish = workspace.fitted(built, wished(options, found.rest))
         bare = _untrimmed(workspace, built) if wish.watched else None
         sealed = bare or workspace.sealed(built)
     if "detach" in options:
@@ -83,7 +86,7 @@ def _attached(workspace: Workspace, built: Built, sealed: Sealed, arguments: Arg
         return workspace.store.load(sealed.tree, Tree)
 
     def ending(end: Ending) -> None:
-        if wish.watched:
+        if wish.heard:
             _tell_audit(workspace, built, end)
         elif end.code:
             from oslet.trim.missing import missing
@@ -102,14 +105,18 @@ def _attached(workspace: Workspace, built: Built, sealed: Sealed, arguments: Arg
 
 
 def _tell_audit(workspace: Workspace, built: Built, end: Ending) -> None:
-    from oslet.cli.audit import lines
+    from oslet.cli.audit import call_lines, lines
     from oslet.cli.render import talk
     from oslet.trim.used import findings
 
     if end.watched is None or not end.watched.ended:
         talk("oslet: the audit ended before the instance did, so what follows is not all")
-    for line in lines(findings(end.watched, workspace.tree(built.image)) if end.watched else ()):
-        talk(line)
+    if end.watched and end.watched.image:
+        for line in lines(findings(end.watched, workspace.tree(built.image))):
+            talk(line)
+    if end.watched and end.watched.beyond is not None:
+        for line in call_lines(end.watched.beyond):
+            talk(line)
 
 
 def _detached(
@@ -178,4 +185,15 @@ def wished(options: dict[str, list[str]], command: Sequence[str]) -> Wish:
         remove="rm" in options,
         fresh="fresh" in options,
         watched="audit" in options,
+        seccomp=_mode(options.get("seccomp", ["default"])[-1]),
+        read_only="read-only" in options,
     )
+
+
+def _mode(word: str) -> Mode:
+    from oslet.run.filters import MODES
+
+    for mode in MODES:
+        if word == mode:
+            return mode
+    raise DeclarationError(f"there is no way {word!r} of filtering", where="--seccomp", hint=", ".join(MODES))

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from oslet.model.image import Image
 from oslet.model.stack import Membership
+from oslet.run.filters import Mode
 from oslet.run.limits import Limits
 
 
@@ -40,7 +41,10 @@ class Wish(NamedTuple):
     name. ``allow`` are the addresses (``HOST``, ``HOST:PORT``, ``NET/BITS``) that it may reach; None is all.
     ``restart`` says what an end is followed by. ``name`` is made up when empty. ``command``, when given, is run in the
     image's stead. An instance with ``remove`` leaves nothing when it ends. Of a ``watched`` one every path that it uses
-    is recorded (``watching``). One with a ``membership`` is found by its member's name, too, on its network.
+    is recorded (``watching``). ``seccomp`` says which system calls it may make: all of ``seccomp.json``, the same with
+    those recorded that are not among ``calls``, or only those; ``calls`` are the image's own, which the workspace
+    finds. A ``read_only`` instance may write to its volumes, /tmp and /run, and nowhere else. One with a ``membership``
+    is found by its member's name, too, on its network.
     """
 
     name: str = ""
@@ -56,7 +60,15 @@ class Wish(NamedTuple):
     remove: bool = False
     fresh: bool = False
     watched: bool = False
+    seccomp: Mode = "default"
+    calls: tuple[str, ...] | None = None
+    read_only: bool = False
     membership: Membership | None = None
+
+    @property
+    def heard(self) -> bool:
+        """Whether somebody listens to what its filter tells."""
+        return self.watched or self.seccomp == "log"
 
 
 class Places(NamedTuple):

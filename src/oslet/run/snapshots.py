@@ -27,6 +27,11 @@ def place(data: Path, image: str, contract: Start) -> Path | None:
     return data / FOLDER / image / digest(told)
 
 
+def within(folder: str) -> bool:
+    """Whether a folder is a snapshot, which nobody changes."""
+    return FOLDER in Path(folder).parts
+
+
 def orphans(data: Path, images: frozenset[str]) -> Iterator[Path]:
     """The folders of snapshots whose image is none of ``images``."""
     folder = data / FOLDER

@@ -81,7 +81,8 @@ class Starter:
         given = {text.rpartition(":")[2] for text in wish.publish}
         publish = (*wish.publish, *(f"0:{port}" for port in published if port not in given))
         shared = self._network if wanted == "private" and not wish.network else wish.network
-        return Asked(built, late, wish._replace(fresh=True, publish=publish, network=shared, remove=False))
+        wish = wish._replace(fresh=True, publish=publish, network=shared, remove=False)
+        return Asked(built, late, self.workspace.fitted(built, wish))
 
     def _build(self, cls: type[Oslet], early: Mapping[str, Any]) -> Built:
         with self._lock:

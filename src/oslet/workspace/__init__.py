@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from oslet.model.instance import Arguments
     from oslet.run import Parked, Places, Sealed, Tools, Wish
     from oslet.store.gc import Freed
+    from oslet.trim.calls import Profile
     from oslet.trim.difference import Difference
     from oslet.trim.features import Price
     from oslet.trim.why import Answer
@@ -293,7 +294,7 @@ class Workspace:
         from oslet.run import Wish, start
         from oslet.workspace.running import Running
 
-        wish = wish or Wish()
+        wish = self.fitted(built, wish or Wish())
         own = sealed or self.sealed(built)
         self.foretell(own, arguments, wish, notice)
         try:
@@ -330,6 +331,20 @@ class Workspace:
         from oslet.run import clone_volume
 
         clone_volume(self.places, source, target, self.instance_tools)
+
+    def calls(self, image: Image) -> Profile:
+        """The system calls that an image's files can make, and who makes them: seconds the first time."""
+        from oslet.workspace.calling import calls
+
+        return calls(self, image)
+
+    def fitted(self, built: Built, wish: Wish) -> Wish:
+        """A wish with all that it needs to know of the image."""
+        if wish.seccomp == "default" or wish.calls is not None:
+            return wish
+        from oslet.workspace.calling import allowed
+
+        return wish._replace(calls=allowed(self, built.image))
 
     def user(self, instance: str, name: str) -> tuple[int, int]:
         """uid and gid of a user of an instance's image, by name or as ``UID[:GID]``."""

@@ -191,7 +191,7 @@ class Supervisor:
             wire.send(connection, reply, () if terminal is None else (terminal,))
         if terminal is not None:
             os.close(terminal)
-        self.service.lives.discard(life.record.name)
+        self.service.lives.discard(life)
         self.service.events.tell("start", life.record)
         return self._attach(connection, life, held=True) if asked.start.attached else connection.close()
 

@@ -113,6 +113,9 @@ class Decisions:
             capabilities=contract.capabilities,
             workdir=contract.workdir,
             warm=_interpreter(contract.command) if contract.warm.modules and not start.wish.tty else (),
+            seccomp=start.wish.seccomp,
+            calls=start.wish.calls if start.wish.seccomp != "default" else None,
+            read_only=start.wish.read_only,
         )
 
 

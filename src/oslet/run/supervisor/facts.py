@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 
 from oslet.model.image import Image
 from oslet.model.tree import Tree
-from oslet.run import config, ids, placing, users, volumes
+from oslet.run import config, filters, ids, placing, users, volumes
 from oslet.run.limits import Limits
 from oslet.run.supervisor import mounts
 from oslet.store import Store
+
+_WRITABLE = ("/tmp", "/run")
+"""What a read-only instance may write to beside its volumes."""
 
 
 class Layout(NamedTuple):
@@ -30,6 +33,9 @@ class Layout(NamedTuple):
     warm: tuple[str, ...] = ()
     resolv: str = ""
     netns: int | None = -1
+    seccomp: filters.Mode = "default"
+    calls: tuple[str, ...] | None = None
+    read_only: bool = False
 
     @property
     def key(self) -> Layout:
@@ -93,10 +99,16 @@ class Facts:
             groups=self._groups,
             capabilities=layout.capabilities,
         )
+        place = f"{config.PLACE}/{number}"
+        # Of the instance's own layer, so that what is rendered there is seen. Links could lead out of it: folders only.
+        folders = [p for p in _WRITABLE if (e := self.index.entries.get(p)) and e.kind == "dir"]
+        kept = [(f"{place}/root{path}", path) for path in folders] if layout.read_only else []
         return config.config(
             process,
             hostname=number,
             mapping=self.mapping,
-            volumes=[(f"{config.PLACE}/{number}/volumes/{n}", v.path) for n, v in enumerate(layout.attached)],
+            volumes=[*kept, *((f"{place}/volumes/{n}", v.path) for n, v in enumerate(layout.attached))],
             network=layout.netns,
+            writable=not layout.read_only,
+            filters=filters.filter_of(layout.seccomp, layout.calls),
         )

@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from oslet.run import config, ids, limits, placing, records, watching
+from oslet.run import ids, limits, placing, records, watching
+from oslet.run.filters import beyond, filter_of
 from oslet.run.supervisor import slots
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.deciding import environment, hostname
@@ -49,9 +50,11 @@ class Filling:
         watcher = 0
         filters = None
         try:
-            if watched:
-                watcher = watching.listen(folder, facts.index.entries.values(), facts.root, layout.image)
-                filters = watching.watched(config.seccomp(), folder)
+            if watched or layout.seccomp == "log":
+                entries = facts.index.entries.values() if watched else None
+                calls = beyond(layout.calls or ()) if layout.seccomp == "log" else None
+                watcher = watching.listen(folder, entries, facts.root, layout.image, beyond=calls)
+                filters = watching.heard(filter_of(layout.seccomp, layout.calls), folder, paths=watched)
             slot = slots.fill(number, facts, layout, self.runtime, self._given.crun, filters=filters)
         except BaseException:
             if watcher:

@@ -135,10 +135,13 @@ class Lives:
         with self.lock:
             self._ended.setdefault(name, []).append(folder)
 
-    def discard(self, name: str) -> None:
-        """Remove what ended instances of that name left but their volumes."""
+    def discard(self, life: Life) -> None:
+        """Remove what ended instances of its name left, before it, but their volumes."""
         with self.lock:
-            folders = self._ended.pop(name, ())
+            folders = self._ended.pop(life.record.name, [])
+            if life.folder in folders:  # it is quick
+                folders.remove(life.folder)
+                self._ended[life.record.name] = [life.folder]
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from oslet.errors import RunError
 from oslet.model.oslet import Exec
-from oslet.run import cloning, config, network, placing, records, watching, wire
+from oslet.run import cloning, config, network, placing, records, snapshots, watching, wire
 from oslet.run.asking import Clone
 from oslet.run.health import answers, healthy
 from oslet.run.records import Record
@@ -87,10 +87,12 @@ class Service:
         slot = None
         try:
             layout = asked.layout if name == asked.name else self.decisions.layout(asked, name)
-            slot = None if start.wish.watched else self.pools.take(layout)
+            begins = [v.host.of for v in layout.attached if isinstance(v.host, Clone)]
+            changing = [folder for folder in begins if folder and not snapshots.within(folder)]
+            for folder in changing:
+                self._at_rest(folder)
+            slot = None if start.wish.heard else self.pools.take(layout)
             if slot is None:
-                for volume in layout.attached:
-                    self._at_rest(volume.host.of if isinstance(volume.host, Clone) else "")
                 preparing.prepare(self, asked, layout)
                 slot = self.filling.fill(asked.facts, layout, name, watched=start.wish.watched)
             made = self._become(asked, slot, name, stdio)
@@ -99,7 +101,7 @@ class Service:
             if slot:
                 self.filling.spill(slot)
             raise
-        if not start.wish.watched and all(isinstance(v.host, Clone) for v in layout.attached):
+        if not start.wish.heard and not changing and len(begins) == len(layout.attached):
             self.pools.expect(layout, partial(self.filling.fill, asked.facts, layout, asked.name))
         return made
 
