@@ -78,7 +78,7 @@ Ready oslets: each is a class of `oslet.catalog` and a target `catalog:NAME`. Th
 what `oslet catalog NAME` prints is.
 
 ```sh
-oslet run catalog:redis -d --wait --network host --port 26379 --memory 32MiB
+oslet run catalog:redis -d --wait --port 26379 --memory 32MiB
 oslet stop redis
 ```
 
@@ -86,9 +86,8 @@ In Python, call a class to bind its params, and start it:
 
 ```python
 from oslet.catalog import Redis
-from oslet.run import Wish
 
-with Redis(port=26380, memory="32MiB").start(Wish(network="host")) as redis:
+with Redis(port=26380, memory="32MiB").start() as redis:
     redis.exec(["redis-cli", "-p", "26380", "ping"])
 ```
 
@@ -106,7 +105,7 @@ class Cache(oslet.catalog.Redis):
 ```
 
 ```sh
-oslet run cache:Cache -d --wait --network host --port 26381
+oslet run cache:Cache -d --wait --port 26381
 oslet stop cache
 ```
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple, Protocol
 
 import pytest
@@ -66,3 +69,13 @@ def serve(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
 
 
 Port = Callable[[], int]
+
+
+def module(file: Path, text: str) -> ModuleType:
+    """A module that stands in a folder of its own, as a user's does."""
+    file.write_text(text)
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec and spec.loader
+    loaded = sys.modules[file.stem] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psycopg
 import pytest
 
 from oslet import Secret
 from oslet.catalog import Postgres
 
-from .conftest import Port, Serve
+from .conftest import Port, Serve, module
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
@@ -54,13 +56,16 @@ def test_settings_are_arguments(serve: Serve, free_port: Port) -> None:
     assert {name: ask(served.url, f"show {name}") for name in wanted} == wanted
 
 
+SWEDISH = """
+from oslet.catalog import Postgres
+
+
 class Swedish(Postgres):
-    """One that sorts by another language."""
-
     features = {**Postgres.features, "icu": ["en", "sv"]}
+"""
 
 
-def test_features_decide_what_there_is(serve: Serve, free_port: Port) -> None:
+def test_features_decide_what_there_is(serve: Serve, free_port: Port, tmp_path: Path) -> None:
     english = serve(Postgres(port=free_port(), durable=False))
     assert ask(english.url, "select pg_jit_available()") is False
     assert ask(english.url, "select 'a' < 'B' collate \"en-x-icu\"") is True
@@ -70,11 +75,12 @@ def test_features_decide_what_there_is(serve: Serve, free_port: Port) -> None:
         for extension in ("pg_trgm", "hstore", "uuid-ossp", "pgcrypto"):
             connection.execute(f'create extension "{extension}"'.encode())
         assert connection.execute("select similarity('oslet', 'osled') > 0.3").fetchone() == (True,)
-    swedish = serve(Swedish(port=free_port(), durable=False))
+    languages = module(tmp_path / "swedish_of_a_user.py", SWEDISH)
+    swedish = serve(languages.Swedish(port=free_port(), durable=False))
     assert ask(swedish.url, "select 'z' < 'ö' collate \"sv-x-icu\"") is True
 
 
-def test_a_prepared_volume_is_started_from(serve: Serve, free_port: Port, home: object) -> None:
+def test_a_prepared_volume_is_started_from(serve: Serve, free_port: Port) -> None:
     bound = Postgres(port=free_port(), durable=False)
     warm = Postgres.build().image.start.warm
     serve(bound, "prepared", command=warm.prepare).end()

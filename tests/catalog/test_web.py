@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import gzip
 import http.server
-import importlib.util
-import sys
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from oslet.catalog import Nginx, StaticSite
 
-from .conftest import Port, Serve
+from .conftest import Port, Serve, module
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
@@ -28,16 +25,6 @@ def get(url: str, **headers: str) -> tuple[int, bytes]:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
-
-
-def module(file: Path, text: str) -> ModuleType:
-    """A module that stands in a folder of its own, as a user's does."""
-    file.write_text(text)
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec and spec.loader
-    loaded = sys.modules[file.stem] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
 
 
 @pytest.fixture
