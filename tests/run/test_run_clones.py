@@ -16,7 +16,7 @@ from oslet.errors import RunError
 from oslet.model.instance import Instance
 from oslet.model.oslet import Warm
 from oslet.run import Clone, Wish, client, clone_volume, cloning, instances, network, parked, stop, wait, wire
-from oslet.run.copying import copy
+from oslet.run.copying import copy, dig
 from oslet.run.output import logs
 from oslet.run.snapshots import orphans
 
@@ -80,6 +80,17 @@ def test_a_copy_is_the_same_to_whoever_looks(tmp_path: Path) -> None:
     assert (target / "holes").read_bytes() == bytes(8 << 20) + b"end" + bytes((8 << 20) - 3)
     assert (target / "holes").stat().st_blocks <= (source / "holes").stat().st_blocks
     assert not marked or os.getxattr(target / "file", "user.mark") == b"mine"
+
+
+def test_zeros_take_no_room(tmp_path: Path) -> None:
+    whole = bytes(300_000) + b"log" + bytes(2 << 20)
+    (tmp_path / "log").write_bytes(whole)
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    before = (tmp_path / "log").stat()
+    dig(tmp_path)
+    assert (tmp_path / "log").read_bytes() == whole
+    after = (tmp_path / "log").stat()
+    assert after.st_blocks * 512 < 1 << 20 and after.st_mtime_ns == before.st_mtime_ns
 
 
 def test_a_copy_is_there_whole_or_not_at_all(tmp_path: Path) -> None:

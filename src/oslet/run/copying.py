@@ -17,6 +17,10 @@ from pathlib import Path
 from oslet.errors import RunError
 
 _FICLONE = 0x40049409
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2
+"""Of ``fallocate(2)``."""
+_HOLE = 1 << 16
+_NOTHING = bytes(_HOLE)
 _DEPTH = 256
 _BLOCK = 1 << 20
 _ELSEWHERE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY, errno.EPERM, errno.EBADF)
@@ -37,6 +41,25 @@ def copy(source: Path, target: Path) -> None:
     finally:
         os.close(reading)
         os.close(writing)
+
+
+def dig(folder: Path) -> None:
+    """Have no blocks for what is zero in the files of a folder that nobody uses: what isn't there isn't copied later,
+    by us or by an overlay. PostgreSQL's first log alone is 16 MiB of it."""
+    import ctypes
+
+    punch = ctypes.CDLL(None, use_errno=True).fallocate64
+    punch.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+    for _, _, files, opened in os.fwalk(folder):
+        for name in files:
+            info = os.stat(name, dir_fd=opened, follow_symlinks=False)
+            if not stat.S_ISREG(info.st_mode) or info.st_size < _HOLE:
+                continue
+            with os.fdopen(os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=opened), "r+b") as file:
+                for at in range(0, info.st_size - _HOLE + 1, _HOLE):
+                    if os.pread(file.fileno(), _HOLE, at) == _NOTHING:
+                        punch(file.fileno(), _PUNCH_HOLE | _KEEP_SIZE, at, _HOLE)  # where it can't, it stays
+                os.utime(file.fileno(), ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
 def sync(descriptor: int) -> None:

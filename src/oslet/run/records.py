@@ -7,6 +7,7 @@ it lives is asked of the kernel each time, by pid *and* start time, so that no c
 from __future__ import annotations
 
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,7 @@ from oslet.run.net.plug import Plug
 
 HEALTH = "health"
 """Says whether an instance that declares its health is well, once that is known."""
+_ID = re.compile("[0-9a-f]{12}")
 RECORD, EXIT, STDOUT, STDERR, RUNTIME_LOG = "record.json", "exit", "stdout.log", "stderr.log", "runtime.log"
 
 

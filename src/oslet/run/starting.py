@@ -87,7 +87,7 @@ def clone_volume(places: Places, source: str, target: str, tools: Callable[[], T
     begins, ends = volumes.folder(source, places.data), volumes.folder(target, places.data)
     if not begins.is_dir():
         raise RunError(f"there is no volume {source!r}", hint="oslet volumes lists them")
-    if not ends.is_relative_to(places.data):
+    if ends.parent != places.data:
         raise RunError(f"{target!r} is no volume's name", hint="a name without a slash")
     client.ask(places.state, wire.Copy(str(begins), str(ends), str(places.data)), tools=tools)
 

@@ -54,9 +54,9 @@ def chosen(
 
 
 def folder(text: str, data: Path) -> Path:
-    """The folder that a volume's name or a path means; it may not be there."""
+    """The folder that a volume's name or a path means, always spelled alike; it may not be there."""
     if text.startswith(_PATHS):
-        return Path(text).expanduser().absolute()
+        return Path(text).expanduser().resolve()
     if not text or "/" in text or "\0" in text:
         raise RunError(f"{text!r} is neither a volume's name nor a path", hint="write NAME:/path or /folder:/path")
     return data / text
@@ -91,9 +91,7 @@ def _host(given: str | Clone | None, data: Path, name: str, path: str) -> Path |
     found = folder(text, data)
     if not found.is_dir() and (isinstance(given, Clone) or text.startswith(_PATHS)):
         raise RunError(f"there is no folder {found} for the volume {path}", hint="make it first, or give a name")
-    if isinstance(given, Clone):
-        return Clone(str(found.resolve()))
-    return found.resolve() if text.startswith(_PATHS) else found
+    return Clone(str(found)) if isinstance(given, Clone) else found
 
 
 def prepare(

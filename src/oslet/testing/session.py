@@ -40,8 +40,8 @@ class Instances:
         home = config.getoption("--oslet-home") or config.getini("oslet_home")
         self._home = (config.rootpath / Path(home).expanduser()) if home else None
         self._keep = bool(config.getoption("--oslet-keep"))
-        self._timeout = float(config.getini("oslet_timeout"))
-        self._count = int(config.getini("oslet_park"))
+        self._timeout = float(_number(config, "oslet_timeout"))
+        self._count = _number(config, "oslet_park")
         self._config = config
         self._starter = Starter(self._home, self._say)
         self._live: list[_Live] = []
@@ -108,7 +108,7 @@ class Instances:
         """What takes long, for who waits: past the capture of tests' own output."""
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         capture = self._config.pluginmanager.get_plugin("capturemanager")
-        if reporter and not hasattr(self._config, "workerinput"):
+        if reporter and not self._closed and not hasattr(self._config, "workerinput"):
             with capture.global_and_fixture_disabled() if capture else nullcontext():
                 reporter.ensure_newline()
                 reporter.write_line(f"oslet: {line}")
@@ -148,3 +148,10 @@ class Instances:
             home = f"OSLET_HOME={self._home} " if self._home else ""
             text.append(f"kept: {home}oslet exec|logs {running.name}; oslet rm --force {running.name} ends it")
         return "\n".join(text)
+
+
+def _number(config: pytest.Config, name: str) -> int:
+    written = config.getini(name)
+    if not str(written).isdecimal():
+        raise pytest.UsageError(f"{name} = {written!r} is no number")
+    return int(written)

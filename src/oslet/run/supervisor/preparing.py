@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from oslet.errors import RunError
 from oslet.run import cloning, output, records, snapshots, volumes, wire
 from oslet.run.asking import Clone, Wish
+from oslet.run.copying import dig
 from oslet.run.supervisor.facts import Layout
 from oslet.run.volumes import Volume
 
@@ -78,6 +79,7 @@ def _make(service: Service, asked: Asked, layout: Layout, place: Path) -> None:
                 where="warm.prepare",
                 hint="\n    ".join(["its last words:", *(line.rstrip() for line in said[-_LINES:])]) if said else "",
             )
+        dig(fresh)
         cloning.whole(fresh)
         cloning.land(fresh, place)
 
