@@ -18,6 +18,8 @@ MAKE_CHAR, MAKE_BLOCK = 1 << 6, 1 << 11
 READ = EXECUTE | READ_FILE | READ_DIR
 ALL = EVERY & ~(MAKE_CHAR | MAKE_BLOCK)
 """What an instance may do where it may write: all but to make device nodes."""
+FILE = EXECUTE | READ_FILE | WRITE_FILE | TRUNCATE | IOCTL_DEV
+"""All that can be said of a single file."""
 DEVICES = READ_FILE | READ_DIR | WRITE_FILE | TRUNCATE | IOCTL_DEV
 CONNECT_TCP = 2
 ABSTRACT_SOCKETS, SIGNALS = 1, 2
@@ -33,11 +35,19 @@ class Rule(NamedTuple):
     rights: int
 
 
-def rules(volumes: Sequence[str], homes: Sequence[str], *, read_only: bool) -> tuple[Rule, ...]:
-    """What an instance may do with files. ``homes`` are its service user's own folders, which a read-only one may not
-    write to."""
+def rules(
+    volumes: Sequence[str], homes: Sequence[str], files: Sequence[str] = (), *, read_only: bool
+) -> tuple[Rule, ...]:
+    """What an instance may do with files. ``homes`` are its service user's own folders, ``files`` that user's files
+    elsewhere; a read-only one may not write to them."""
     writable = ("/tmp", "/run", "/dev/shm", "/proc", *volumes, *(() if read_only else ("/var/tmp", *homes)))
-    return (Rule("/", READ), Rule("/dev", DEVICES), *(Rule(path, ALL) for path in dict.fromkeys(writable)))
+    single = () if read_only else files
+    return (
+        Rule("/", READ),
+        Rule("/dev", DEVICES),
+        *(Rule(path, ALL) for path in dict.fromkeys(writable)),
+        *(Rule(path, FILE) for path in dict.fromkeys(single)),
+    )
 
 
 def pack(found: Sequence[Rule], ports: Sequence[int] | None = None) -> bytes:

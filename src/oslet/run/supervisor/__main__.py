@@ -24,33 +24,34 @@ from oslet.codec import decode
 from oslet.errors import OsletError, RunError
 from oslet.run import records, wire
 from oslet.run.keeping import SETTINGS, Settings
-from oslet.run.supervisor import preparing
+from oslet.run.supervisor import orphans, preparing
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.deciding import Asked
 from oslet.run.supervisor.filling import Given
-from oslet.run.supervisor.keeper import LISTENING, Keeper
+from oslet.run.supervisor.keeper import LISTENING, Death, Keeper
 from oslet.run.supervisor.lives import Life
 from oslet.run.supervisor.service import Service, Stdio
 
 _IDLE = 30.0
 """Seconds after which a supervisor of nothing ends."""
 _TICK = 1.0
+_RETURN = 10.0
+"""Seconds that a client has to come back to its instance after a supervisor was killed."""
 
 
 class Supervisor:
     """The loop over everything that may be heard from."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, keeper: Keeper) -> None:
         found = decode((state / SETTINGS).read_bytes(), Settings, where=SETTINGS)
         given = Given(Path(found.crun), Path(found.slirp4netns) if found.slirp4netns else None, found.outer)
         self._poll = select.epoll()
         self._heard: dict[int, Callable[[], None]] = {}
         self._door = socket.socket(fileno=LISTENING)
-        self._keeper: Keeper | None = Keeper()
+        self._keeper: Keeper | None = keeper
         self._busy = 0
-        self._attached: dict[int, tuple[socket.socket, Life]] = {}
         self._last = time.monotonic()
-        self.service = Service(state, given, self._keeper, self._capture)
+        self.service = Service(state, given, keeper, self._capture)
         (state / "runtime").mkdir(exist_ok=True)
         records.folders(state).mkdir(exist_ok=True, mode=0o700)
         self._ending = False
@@ -60,6 +61,14 @@ class Supervisor:
         self._hear(self._door.fileno(), self._admit)
         assert self._keeper
         self._hear(self._keeper.fileno(), self._bury)
+        for life in self.service.lives:
+            if orphans.orphaned(life.record):
+                self._orphan(life)
+            if life.record.attached:
+                returned = threading.Timer(_RETURN, self._left, (life,))
+                returned.daemon = True
+                returned.start()
+        self._keeper.lives()
         while not self._ending:
             for descriptor, _ in self._poll.poll(_TICK, 64):
                 if heard := self._heard.get(descriptor):
@@ -67,6 +76,11 @@ class Supervisor:
             self._look()
         self.service.pools.close()
         self.service.wiring.shut()
+
+    def _left(self, life: Life) -> None:
+        """End an instance whose client went away while no supervisor was there to see it."""
+        if not life.held:
+            self.service.stop(wire.Stop(life.record.id, 10.0, remove=True))
 
     def _hear(self, descriptor: int, what: Callable[[], None]) -> None:
         self._heard[descriptor] = what
@@ -85,6 +99,9 @@ class Supervisor:
         self._ending = self._ending or now - self._last > _IDLE
         self.service.pools.trim()
         self.service.wiring.tend()
+        if self._keeper and gone(self.service.state):
+            self._ending = True
+            abandon(self._keeper)
         if self._keeper is None:
             for life in self.service.lives:
                 if not records.there(life.record):
@@ -106,7 +123,36 @@ class Supervisor:
             self.service.died(death)
         else:
             self._unhear(self._keeper.fileno())
-            self._keeper = None
+            self._bequeath(self._keeper)
+
+    def _bequeath(self, keeper: Keeper) -> None:
+        """The keeper was killed. Another one takes its place, and another supervisor, its child, this one's: what this
+        one makes would not become the new keeper's."""
+        self._keeper = None
+        try:
+            for life in self.service.lives:
+                if (process := orphans.held(life.record)) >= 0:
+                    keeper.keep(f"{life.record.id}/process", process)
+                    os.close(process)
+            keeper.bequeath(self.service.state)
+        except (OSError, RunError) as error:
+            print(f"the keeper was killed, and there is no other: {error}", file=sys.stderr)
+        else:
+            os._exit(1)
+
+    def _orphan(self, life: Life) -> None:
+        """Hear of an end of which the keeper doesn't tell."""
+        process = self.service.processes.pop(life.record.id, -1)
+        process = orphans.held(life.record) if process < 0 else process
+        if process < 0:
+            return self.service.died(Death(life.record.pid, 137))
+
+        def ended() -> None:
+            self._unhear(process)
+            self.service.died(Death(life.record.pid, orphans.code(process)))
+            os.close(process)
+
+        return self._hear(process, ended)
 
     # Clients
 
@@ -235,6 +281,7 @@ class Supervisor:
                 stop = wire.Stop(life.record.id, grace, remove=True)
                 threading.Thread(target=self.service.stop, args=(stop,), daemon=True).start()
 
+        life.held |= held
         descriptor = connection.fileno()
         self._hear(descriptor, gone)
         threading.Thread(target=told, daemon=True).start()
@@ -283,12 +330,31 @@ def _given(fds: tuple[int, ...]) -> Iterator[Stdio]:
         wire.close(fds)
 
 
+def gone(state: Path) -> bool:
+    """Whether the folder was removed, or another one is in its place: the keeper and all it starts work in the old."""
+    try:
+        return not state.samefile(".")
+    except OSError:
+        return True
+
+
+def abandon(keeper: Keeper) -> None:
+    """End what nobody could find any more."""
+    orphans.abandon()
+    keeper.forget()
+
+
 def main(state: str) -> None:
     gc.freeze()
     gc.set_threshold(100_000)  # what is made for a start is gone after it, without cycles
     sys.setswitchinterval(0.0005)  # a start is not to wait 5 ms for a thread that fills a pool
     threading.stack_size(256 << 10)
-    Supervisor(Path(state)).run()
+    os.set_inheritable(LISTENING, False)
+    keeper = Keeper()
+    if gone(Path(state)):
+        abandon(keeper)
+    else:
+        Supervisor(Path(state), keeper).run()
     os._exit(0)  # threads that wait for clients are nobody's to wait for
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from oslet.model.image import Image
-from oslet.model.tree import Tree
-from oslet.run import config, filters, ids, placing, users, volumes
+from oslet.model.tree import Entry, Tree
+from oslet.run import config, filters, ids, landlock, placing, users, volumes
 from oslet.run.limits import Limits
 from oslet.run.supervisor import mounts
 from oslet.store import Store
@@ -53,6 +54,11 @@ class Facts:
         self.index = placing.Index.of(store.load(tree, Tree))
         self.account = users.account(root, self.image.uid)
         self._owned = placing.owned(self.index)
+        own = _writable(self.index, self.image.uid, self.image.gid)
+        folders = _topmost(path for path in own if self.index.entries[path].kind == "dir")
+        files = (*own, *(self.index.resolve(file.path) for file in self.image.rendered))
+        self._folders = folders
+        self._files = [p for p in files if p not in folders and not any(p.startswith(f"{f}/") for f in folders)]
         self._groups = tuple(g for g in self.account.groups if ids.has_gid(self.mapping, g))
 
     def furnish(self, place: Path, layout: Layout) -> None:
@@ -88,6 +94,14 @@ class Facts:
             over.chmod(info.st_mode & 0o7777)
             mounts.overlay(target, Path(volume.host.of), over, work, user=self.mapping.rootless)
 
+    def lock(self, layout: Layout) -> bytes:
+        """Landlock's rules for an instance, as the stub takes them. An image whose user is root may write where it
+        likes in its own root, as ever."""
+        paths = [volume.path for volume in layout.attached]
+        if not self.image.uid and not layout.read_only:
+            return landlock.pack([landlock.Rule("/", landlock.ALL), landlock.Rule("/dev", landlock.DEVICES)])
+        return landlock.pack(landlock.rules(paths, self._folders, self._files, read_only=layout.read_only))
+
     def config(self, layout: Layout, number: str) -> dict[str, Any]:
         """What the runtime is told of a slot; the stub is descriptor 4 of the process that it starts."""
         process = config.Process(
@@ -112,3 +126,22 @@ class Facts:
             writable=not layout.read_only,
             filters=filters.filter_of(layout.seccomp, layout.calls),
         )
+
+
+def _writable(index: placing.Index, uid: int, gid: int) -> list[str]:
+    """Where a tree's modes let a user write."""
+
+    def may(entry: Entry) -> bool:
+        owner = entry.uid == uid and entry.mode & 0o200
+        return bool(owner or (entry.gid == gid and entry.mode & 0o020) or entry.mode & 0o002)
+
+    return [path for path, entry in index.entries.items() if entry.kind != "link" and may(entry)]
+
+
+def _topmost(paths: Iterable[str]) -> list[str]:
+    """Without what is below another one."""
+    kept: list[str] = []
+    for path in sorted(paths, key=lambda path: path.split("/")):
+        if not kept or not path.startswith(f"{kept[-1]}/"):
+            kept.append(path)
+    return kept

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from oslet.errors import RunError
 from oslet.run import ids, limits, placing, records, watching
 from oslet.run.filters import beyond, filter_of
 from oslet.run.supervisor import slots
@@ -66,13 +67,20 @@ class Filling:
         slot.volumes = tuple(str(v.host) for v in layout.attached if isinstance(v.host, Path))
         slot.call(hostname(name), layout.network)
         self._streams(slot, folder, facts)
-        if layout.warm:
-            try:
-                slot.warm(layout.warm, environment(facts, facts.image.start.env), facts.image.start.warm.modules)
-            except BaseException:
-                self.spill(slot)
-                raise
+        try:
+            self._warm(slot, facts, layout)
+        except RunError:  # then it isn't warm, which is all that is wrong
+            self.spill(slot)
+            return self.fill(facts, layout._replace(warm=()), name)
+        except BaseException:
+            self.spill(slot)
+            raise
         return slot
+
+    def _warm(self, slot: Slot, facts: Facts, layout: Layout) -> None:
+        if layout.warm:
+            start = facts.image.start
+            slot.warm(layout.warm, environment(facts, start.env), start.warm.modules, facts.lock(layout))
 
     def _streams(self, slot: Slot, folder: Path, facts: Facts) -> None:
         """Pipes for what it will write."""

@@ -37,6 +37,7 @@ class Life:
         self.ended = threading.Event()
         self.code = 137
         self.stopping = False
+        self.held = False
         self.halted = threading.Event()
         self.beginning = threading.Lock()
         """Held while it is being made: an end that comes meanwhile waits."""
@@ -115,6 +116,11 @@ class Lives:
             life.captured, life.plug = slot.captured, slot.plug
             self._by_pid[record.pid] = life
 
+    def ended(self, life: Life) -> None:
+        """Its process has; what the keeper may say of that pid again is no second end."""
+        with self.lock:
+            self._by_pid.pop(life.record.pid, None)
+
     def of(self, pid: int) -> Life | None:
         return self._by_pid.get(pid)
 
@@ -158,7 +164,8 @@ def clear(life: Life, runtime: Path, drop: Callable[[str], None]) -> None:
 
 
 def kill(record: Record, number: int) -> None:
-    """A signal to an instance's first process, if it is still that one."""
+    """A signal to an instance's first process, if it is still that one. RunError if another keeper's user namespace, of
+    which this process is no part, is around it."""
     import signal
 
     try:
@@ -170,5 +177,7 @@ def kill(record: Record, number: int) -> None:
             signal.pidfd_send_signal(target, number)
     except ProcessLookupError:
         pass
+    except PermissionError:
+        raise RunError(f"{record.name} is in the user namespace of a keeper that was killed") from None
     finally:
         os.close(target)

@@ -56,6 +56,8 @@ class Service:
         self.events = Events(state)
         self.execs: dict[int, threading.Event] = {}
         self.codes: dict[int, int] = {}
+        self.processes: dict[str, int] = {}
+        """Descriptors, by id, of instances that the keeper had no hold of; see ``orphans``."""
         self._captures = captures
         self.probing = Probing(self.lives, self.events, self._lives_well)
 
@@ -142,7 +144,7 @@ class Service:
             for captured in slot.captured:
                 self._captures(captured)
             stdio = (_null(), slot.writing[0], slot.writing[1])
-        return slot.take(Launch(asked.command, record.env, record.workdir, stdio))
+        return slot.take(Launch(asked.command, record.env, record.workdir, stdio, asked.facts.lock(asked.layout)))
 
     def _furnish(self, asked: Asked, slot: Slot, name: str) -> None:
         facts, image = asked.facts, asked.facts.image
@@ -231,6 +233,7 @@ class Service:
     def end(self, life: Life, code: int) -> None:
         """An instance's process has ended: start it again, if that is wished, or write down its end."""
         life.code = code
+        self.lives.ended(life)
         living.clear(life, self.runtime, self.keeper.drop)
         self.wiring.close(life.record.plug)
         pause = life.pause()
@@ -243,7 +246,8 @@ class Service:
         self.close(life)
 
     def close(self, life: Life) -> None:
-        self.keeper.drop(f"{life.record.id}/asked")
+        for what in ("asked", "process"):
+            self.keeper.drop(f"{life.record.id}/{what}")
         self.events.tell("exit", life.record, code=life.code)
         if life.record.remove and not life.record.attached:
             shutil.rmtree(life.folder, ignore_errors=True)
@@ -303,18 +307,24 @@ class Service:
         """Take over what an earlier supervisor left: instances that run, and the remains of what was being made."""
         kept = dict(self.keeper.kept)
         for folder, record in records.records(self.state):
+            if (process := kept.pop(f"{record.id}/process", None)) is not None:
+                self.processes[record.id] = process
             over = record.boot != records.boot() or (folder / records.EXIT).exists()
             if over or not (record.restarting or records.there(record)):
                 self.lives.left(record.name, folder)
                 continue
-            life = Life(folder, record, _asked(kept.pop(f"{record.id}/asked", None)))
+            asked = kept.pop(f"{record.id}/asked", None)
+            if asked is None:  # its keeper and its supervisor were killed together, and what it was asked with is lost
+                record = replace(record, restart="no")
+                records.write(folder, record)
+            life = Life(folder, record, _asked(asked))
             for short, stream in (("out", records.STDOUT), ("err", records.STDERR)):
                 if (pipe := kept.pop(f"{record.slot}/{short}", None)) is not None:
                     life.captured.append(Captured(pipe, folder / stream))
                     self._captures(life.captured[-1])
             self.lives.add(life)
-            if record.restarting:
-                self.end(life, life.code)
+            if record.restarting and not records.there(record):
+                self.end(life, life.code)  # else the keeper has yet to tell of the end before
         for name, fd in kept.items():
             if not name.startswith("network/"):
                 self.keeper.drop(name)

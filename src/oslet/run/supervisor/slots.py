@@ -26,7 +26,7 @@ from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.facts import Facts, Layout
 
 _MAGIC = 0x314C534F
-_TERMINAL, _WARM = 1, 2
+_TERMINAL, _WARM, _LOCKED = 1, 2, 4
 _CONTROL, _SELF = 3, 4
 _MOST = 4 << 20
 _PATIENCE = 60.0
@@ -35,12 +35,13 @@ _NULL = "/dev/null"
 
 
 class Launch(NamedTuple):
-    """What a slot is to become. ``stdio`` of None means a terminal of its own."""
+    """What a slot is to become. ``stdio`` of None means a terminal of its own; ``lock`` are Landlock's rules for it."""
 
     command: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
     workdir: str
     stdio: tuple[int, int, int] | None = None
+    lock: bytes = b""
 
 
 class Slot:
@@ -85,9 +86,12 @@ class Slot:
         why = os.strerror(number) if said != b"gone" else "its sandbox has ended"
         raise RunError(f"{launch.command[0]} can't be run: {why}", where=launch.workdir)
 
-    def warm(self, command: tuple[str, ...], env: tuple[tuple[str, str], ...], modules: tuple[str, ...]) -> None:
+    def warm(
+        self, command: tuple[str, ...], env: tuple[tuple[str, str], ...], modules: tuple[str, ...], lock: bytes
+    ) -> None:
         """Have it import the application's ``modules`` while it waits. RunError if it can't be a Python that does."""
-        wanted = Launch((*command, "-"), (*env, ("_OSLET_WARM", " ".join(modules))), "/", (_warm(), _out(), _out()))
+        environment = (*env, ("_OSLET_WARM", " ".join(modules)))
+        wanted = Launch((*command, "-"), environment, "/", (_warm(), _out(), _out()), lock)
         self._control.settimeout(_PATIENCE)
         try:
             self._control.sendmsg([message(wanted, _WARM)], _rights(wanted))
@@ -120,10 +124,10 @@ def message(launch: Launch, flags: int = 0) -> bytes:
     words = [launch.workdir, *launch.command, *(f"{name}={value}" for name, value in launch.env)]
     if any("\0" in word for word in words):
         raise RunError("a word of the command or the environment holds a NUL byte")
-    text = "".join(f"{word}\0" for word in words).encode("utf-8", "surrogateescape")
+    text = "".join(f"{word}\0" for word in words).encode("utf-8", "surrogateescape") + launch.lock
     if len(text) > _MOST:
         raise RunError("the command and its environment are over 4 MiB")
-    flags |= 0 if launch.stdio else _TERMINAL
+    flags |= (0 if launch.stdio else _TERMINAL) | (_LOCKED if launch.lock else 0)
     return struct.pack("<5I", _MAGIC, len(text), len(launch.command), len(launch.env), flags) + text
 
 
@@ -225,7 +229,7 @@ def _make(words: list[str], place: Path, id: str, theirs: socket.socket) -> int:
                 (os.POSIX_SPAWN_DUP2, 1, 2),
                 *((os.POSIX_SPAWN_DUP2, fd, number) for number, fd in copies.items()),
             ],
-            setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGHUP],
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP],
             setsigmask=[],
         )
     except OSError as error:
