@@ -55,7 +55,21 @@ The Python index, its credentials and certificates are what uv is set to (`UV_DE
 
 def page() -> str:
     """The whole reference, as it should stand in docs/reference.md."""
-    return reference("\n".join(section(name) for name in VERBS)) + ENVIRONMENT
+    return reference("\n".join(each for name in VERBS for each in sections(name))) + ENVIRONMENT
+
+
+def sections(name: str) -> list[str]:
+    """A verb, and the verbs below it."""
+    verb = oslet.get_command(click.Context(oslet, info_name="oslet"), name)
+    below = verb.commands.items() if isinstance(verb, click.Group) else ()
+    return [section(name), *(_below(name, inner, command) for inner, command in below)]
+
+
+def _below(name: str, inner: str, command: click.Command) -> str:
+    context = click.Context(command, info_name=inner)
+    rows = [r for p in command.params if isinstance(p, click.Option) and (r := p.get_help_record(context))]
+    usage = " ".join(["oslet", name, inner, *command.collect_usage_pieces(context)])
+    return block(f"{name} {inner}", command.help or "", usage, rows)
 
 
 CATALOG = """# The catalog

@@ -25,6 +25,7 @@ SUBJECTS = (
     "tests/examples",
     "tests/cli",
     "tests/escape",
+    "tests/testing",
     "tests/catalog/test_postgres.py",
 )
 """A folder at a time, whose tests share a home: getting an OCI runtime takes longer than most of them."""

@@ -43,6 +43,20 @@ def _instances(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     return [CompletionItem(i.name) for i in instances(Workspace().places.state) if i.name.startswith(incomplete)]
 
 
+def volumes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of volumes, and folders by the shell."""
+    from oslet.run.volumes import named
+    from oslet.workspace import Workspace
+
+    found = [CompletionItem(n) for n in named(Workspace().places.data) if n.startswith(incomplete)]
+    return found or [CompletionItem(incomplete, type="dir")]
+
+
+def spelled(ctx: click.Context, param: click.Parameter, word: str) -> str:
+    """A target with the catalog's short names written out; empty when there is none."""
+    return targets.spelled(word) if word else ""
+
+
 def stacks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of stacks that run, and files by the shell."""
     from oslet.run import instances
@@ -50,11 +64,6 @@ def stacks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 
     names = sorted({i.group for i in instances(Workspace().places.state) if i.group})
     return [CompletionItem(n) for n in names if n.startswith(incomplete)] or [CompletionItem(incomplete, type="file")]
-
-
-def spelled(ctx: click.Context, param: click.Parameter, word: str) -> str:
-    """A target with the catalog's short names written out; empty when there is none."""
-    return targets.spelled(word) if word else ""
 
 
 file = click.argument("file", callback=spelled, shell_complete=named)

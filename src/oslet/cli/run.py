@@ -24,7 +24,10 @@ OPTIONS = (
     Option("wait", "w", "", "with -d: return when the health check passes"),
     Option("name", "n", "NAME", "the instance's name (default: the image's)"),
     Option("publish", "p", "[[IP:]PORT:]PORT", "publish a port elsewhere than on its own number", many=True),
-    Option("volume", "v", "NAME|DIR:PATH", "what stands behind a volume", many=True),
+    Option(
+        "volume", "v", "NAME|DIR[@clone]:PATH", "what stands behind a volume, or a clone that isn't kept", many=True
+    ),
+    Option("fresh", "", "", "keep no volume: each is a clone, of its snapshot or of the image's content"),
     Option("env", "e", "NAME=VALUE", "an environment variable", many=True),
     Option("memory", "m", "SIZE", "at most so much memory"),
     Option("cpus", "", "N", "at most so much of the processors"),
@@ -93,6 +96,7 @@ def _attached(workspace: Workspace, built: Built, sealed: Sealed, arguments: Arg
 
     try:
         tools = workspace.instance_tools
+        workspace.foretell(sealed, arguments, wish, talk)
         return run(sealed, arguments, wish, tools, workspace.places, notice=talk, ending=ending)
     except RunError as error:
         from oslet.workspace.watching import explained
@@ -150,6 +154,7 @@ def wished(options: dict[str, list[str]], command: Sequence[str]) -> Wish:
     from oslet.codec.kinds import KindError, parse
     from oslet.model.param import FloatKind, IntKind, SizeKind
     from oslet.run import Limits, Wish
+    from oslet.run.volumes import written
 
     def number(name: str, kind: ItemKind) -> Any:
         try:
@@ -168,13 +173,17 @@ def wished(options: dict[str, list[str]], command: Sequence[str]) -> Wish:
             cpus=number("cpus", FloatKind(min=0.01)),
             pids=number("pids", IntKind(min=1)),
         ),
-        volumes=dict(pair(v, ":", "--volume", reverse=True) for v in options.get("volume", [])),
+        volumes={
+            path: written(what)
+            for path, what in (pair(v, ":", "--volume", reverse=True) for v in options.get("volume", []))
+        },
         publish=tuple(options.get("publish", ())),
         network=networks.get(network),
         env=tuple(pair(e, "=", "--env") for e in options.get("env", [])),
         command=tuple(command),
         tty="tty" in options and sys.stdin.isatty(),
         remove="rm" in options,
+        fresh="fresh" in options,
         watched="audit" in options,
         seccomp=_mode(options.get("seccomp", ["default"])[-1]),
         read_only="read-only" in options,

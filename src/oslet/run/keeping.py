@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def write(state: Path, tools: Tools) -> None:
     """Leave the settings for the next supervisor; atomic."""
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     wanted = Settings(str(tools.crun), str(tools.slirp4netns or ""), ids.outer())
-    fresh = state / f"{SETTINGS}.{os.getpid()}"
+    fresh = state / f"{SETTINGS}.{os.getpid()}.{threading.get_ident()}"
     fresh.write_bytes(canonical(wanted))
     fresh.replace(state / SETTINGS)
 

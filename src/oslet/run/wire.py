@@ -50,10 +50,11 @@ class Exec(Struct, frozen=True, tag="exec"):
 
 
 class Wait(Struct, frozen=True, tag="wait"):
-    """Tell when an instance has ended. An ``attached`` client's instance ends with it."""
+    """Tell when an instance has ended. An ``attached`` client's instance ends with it, ``grace`` seconds later."""
 
     ref: str
     attached: bool = False
+    grace: float = 10.0
 
 
 class Stop(Struct, frozen=True, tag="stop"):
@@ -65,10 +66,19 @@ class Stop(Struct, frozen=True, tag="stop"):
 
 
 class Park(Struct, frozen=True, tag="park"):
-    """Keep ``count`` slots waiting for starts like this one."""
+    """Keep ``count`` slots waiting for starts like this one; ``held``, only for as long as the connection."""
 
     like: Start
     count: int
+    held: bool = False
+
+
+class Copy(Struct, frozen=True, tag="copy"):
+    """Make the volume ``target`` of the folder ``data`` a copy of the folder ``source``."""
+
+    source: str
+    target: str
+    data: str
 
 
 class Ask(Struct, frozen=True, tag="ask"):
@@ -88,7 +98,7 @@ class Quit(Struct, frozen=True, tag="quit"):
     force: bool = False
 
 
-Request: TypeAlias = Start | Exec | Wait | Stop | Park | Ask | Probe | Quit
+Request: TypeAlias = Start | Exec | Wait | Stop | Park | Copy | Ask | Probe | Quit
 
 
 class Started(Struct, frozen=True, tag="started"):

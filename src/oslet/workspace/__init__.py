@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from oslet.build.place import Placement
     from oslet.build.sandbox import Sandbox
     from oslet.model.instance import Arguments
-    from oslet.run import Places, Sealed, Tools, Wish
+    from oslet.run import Parked, Places, Sealed, Tools, Wish
     from oslet.store.gc import Freed
     from oslet.trim.calls import Profile
     from oslet.trim.difference import Difference
@@ -81,8 +81,9 @@ class Workspace:
 
     @cached_property
     def store(self) -> Store:
-        from oslet.run.ids import store_owner
+        from oslet.run.ids import check, store_owner
 
+        check()
         return Store(self.root, owner=store_owner())
 
     def tools(self, source: Debian = PLAIN, *, network: bool = False) -> Tools:
@@ -295,6 +296,7 @@ class Workspace:
 
         wish = self.fitted(built, wish or Wish())
         own = sealed or self.sealed(built)
+        self.foretell(own, arguments, wish, notice)
         try:
             instance = start(own, arguments, wish, self.instance_tools, self.places, notice=notice)
         except RunError as error:
@@ -304,7 +306,31 @@ class Workspace:
         if sealed:
             self.store.pin(built.digest, instance.id)
             self.store.pin_tree(sealed.tree, instance.id)
-        return Running(instance, self)
+        return Running(instance, self, built.image.start, arguments)
+
+    def foretell(self, sealed: Sealed, arguments: Arguments, wish: Wish, notice: Callable[[str], None]) -> None:
+        """Tell that a start will have to prepare the image's data first, which takes seconds."""
+        start = sealed.image.start
+        if not start.warm.prepare or start.warm.snapshot in wish.volumes:
+            return
+        from oslet.bind import start_with
+        from oslet.run.snapshots import place
+
+        snapshot = place(self.places.data, sealed.digest, start_with(start, arguments))
+        if snapshot and not snapshot.is_dir():
+            notice(f"preparing the data of {sealed.image.name}, once: later starts begin with a copy of it")
+
+    def parked(self, built: Built, arguments: Arguments, wish: Wish, count: int) -> Parked:
+        """``count`` slots that wait for starts like this one until they are let go."""
+        from oslet.run import parked
+
+        return parked(self.sealed(built), arguments, wish, self.instance_tools, self.places, count)
+
+    def clone_volume(self, source: str, target: str) -> None:
+        """A volume that begins as a copy of another one (or of a folder, if ``source`` is a path), and is kept."""
+        from oslet.run import clone_volume
+
+        clone_volume(self.places, source, target, self.instance_tools)
 
     def calls(self, image: Image) -> Profile:
         """The system calls that an image's files can make, and who makes them: seconds the first time."""
@@ -346,5 +372,13 @@ class Workspace:
 
     def gc(self, *, dry_run: bool = False) -> Freed:
         """Remove what no image and no instance needs."""
+        from oslet.run.snapshots import orphans
+        from oslet.run.volumes import remove_folder
+
         self.hold()
-        return self.store.gc(dry_run=dry_run)
+        freed = self.store.gc(dry_run=dry_run)
+        wanted = {*self.store.image_names().values(), *self.store.pins().values()}
+        gone = list(orphans(self.places.data, frozenset(wanted)))
+        for folder in () if dry_run else gone:
+            remove_folder(folder)
+        return freed._replace(snapshots=len(gone))

@@ -24,7 +24,7 @@ from oslet.codec import decode
 from oslet.errors import OsletError, RunError
 from oslet.run import records, wire
 from oslet.run.keeping import SETTINGS, Settings
-from oslet.run.supervisor import orphans
+from oslet.run.supervisor import orphans, preparing
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.deciding import Asked
 from oslet.run.supervisor.filling import Given
@@ -202,7 +202,9 @@ class Supervisor:
                 case wire.Stop():
                     self._answer(connection, wire.Ended(self.service.stop(request)))
                 case wire.Park():
-                    self._park(request)
+                    self._park(connection, request)
+                case wire.Copy():
+                    self.service.copy(request)
                     self._answer(connection, self._waiting())
                 case wire.Ask():
                     self._answer(connection, self._waiting())
@@ -263,10 +265,10 @@ class Supervisor:
     def _wait(self, connection: socket.socket, request: wire.Wait) -> None:
         folder, record = records.find(self.service.state, request.ref)
         if life := self.service.lives.get(record.id):
-            return self._attach(connection, life, held=request.attached)
+            return self._attach(connection, life, held=request.attached, grace=request.grace)
         return self._answer(connection, wire.Ended(records.observe(folder, record).exit_code or 0))
 
-    def _attach(self, connection: socket.socket, life: Life, *, held: bool) -> None:
+    def _attach(self, connection: socket.socket, life: Life, *, held: bool, grace: float = 10.0) -> None:
         """Tell the connection of the life's end; a ``held`` one ends with its client."""
 
         def told() -> None:
@@ -277,7 +279,7 @@ class Supervisor:
         def gone() -> None:
             self._unhear(descriptor)
             if held and not life.ended.is_set():
-                stop = wire.Stop(life.record.id, 10.0, remove=True)
+                stop = wire.Stop(life.record.id, grace, remove=True)
                 threading.Thread(target=self.service.stop, args=(stop,), daemon=True).start()
 
         life.held |= held
@@ -285,11 +287,28 @@ class Supervisor:
         self._hear(descriptor, gone)
         threading.Thread(target=told, daemon=True).start()
 
-    def _park(self, request: wire.Park) -> None:
+    def _park(self, connection: socket.socket, request: wire.Park) -> None:
         service = self.service
         asked = service.decisions.decide(request.like)
+        preparing.prepare(service, asked, asked.layout)
         fill = partial(service.filling.fill, asked.facts, asked.layout, asked.name)
-        service.pools.keep(asked.layout, request.count, fill)
+        lease = object() if request.held else None
+        try:
+            service.pools.keep(asked.layout, request.count, fill, lease)
+        except BaseException:
+            service.pools.release(lease)
+            raise
+        if lease is None:
+            return self._answer(connection, self._waiting())
+        with suppress(OSError):
+            wire.send(connection, self._waiting())
+
+        def gone() -> None:
+            self._unhear(connection.fileno())
+            connection.close()
+            service.pools.release(lease)
+
+        return self._hear(connection.fileno(), gone)
 
     def _waiting(self) -> wire.Waiting:
         ids = tuple(life.record.id for life in self.service.lives)

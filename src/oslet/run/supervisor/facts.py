@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from oslet.model.image import Image
 from oslet.model.tree import Entry, Tree
 from oslet.run import config, filters, ids, landlock, placing, users, volumes
-from oslet.run.asking import Clone
 from oslet.run.limits import Limits
 from oslet.run.supervisor import mounts
 from oslet.store import Store
@@ -52,7 +51,9 @@ class Facts:
         self.image = store.load(image, Image)
         self.root = root
         self.mapping = ids.mapping(self.image.uid, self.image.gid, outer)
-        self.index = placing.Index.of(store.load(tree, Tree))
+        # What a sandbox is made by, and no more: it is remembered.
+        entries = (Entry(e.path, e.kind, e.mode, e.uid, e.gid, target=e.target) for e in store.load(tree, Tree).entries)
+        self.index = placing.Index.of(entries)
         self.account = users.account(root, self.image.uid)
         self._owned = placing.owned(self.index)
         own = _writable(self.index, self.image.uid, self.image.gid)
@@ -73,23 +74,27 @@ class Facts:
         nodes = (*self._owned, *placing.names(layout.network, layout.resolv), *(() if there else (folder,)))
         placing.place(place / "upper", nodes, self.index, self.root, self.mapping)
         for number, volume in enumerate(layout.attached):
-            target = place / "volumes" / str(number)
-            target.mkdir()
-            if isinstance(volume.host, Clone):
-                for name in ("over", "work"):
-                    (place / f"{name}{number}").mkdir()
-                info = Path(volume.host.of).stat()
-                os.chown(place / f"over{number}", info.st_uid, info.st_gid)
-                (place / f"over{number}").chmod(info.st_mode & 0o7777)
-                mounts.overlay(
-                    target, Path(volume.host.of), place / f"over{number}", place / f"work{number}", user=user
-                )
-            else:
-                who = (self.image.uid, self.image.gid)
-                data = Path(layout.data)
-                volumes.prepare(volume.host, volume.path, self.index, self.root, self.mapping, *who, data)
-                mounts.bind(volume.host, target)
+            self._attach(place, number, volume, Path(layout.data))
         mounts.overlay(place / "root", self.root, place / "upper", place / "work", user=user)
+
+    def _attach(self, place: Path, number: int, volume: volumes.Volume, data: Path) -> None:
+        """One volume at ``place/volumes/NUMBER``: itself, or a clone whose changes are on the instance's own tmpfs."""
+        target = place / "volumes" / str(number)
+        target.mkdir()
+        made = (volume.path, self.index, self.root, self.mapping, self.image.uid, self.image.gid)
+        if isinstance(volume.host, Path):
+            volumes.prepare(volume.host, *made, data, volume.first)
+            mounts.bind(volume.host, target)
+        elif not volume.host.of:
+            volumes.prepare(target, *made, place)
+        else:
+            over, work = place / f"over{number}", place / f"work{number}"
+            over.mkdir()
+            work.mkdir()
+            info = Path(volume.host.of).stat()
+            os.chown(over, info.st_uid, info.st_gid)
+            over.chmod(info.st_mode & 0o7777)
+            mounts.overlay(target, Path(volume.host.of), over, work, user=self.mapping.rootless)
 
     def lock(self, layout: Layout) -> bytes:
         """Landlock's rules for an instance, as the stub takes them. An image whose user is root may write where it

@@ -16,12 +16,12 @@ from msgspec.structs import replace
 from oslet.codec import canonical
 from oslet.errors import RunError
 from oslet.model.oslet import Exec
-from oslet.run import config, placing, records, watching, wire
+from oslet.run import cloning, config, network, placing, records, snapshots, watching, wire
 from oslet.run.asking import Clone
 from oslet.run.health import answers, healthy
 from oslet.run.records import Record
 from oslet.run.supervisor import lives as living
-from oslet.run.supervisor import mounts, slots
+from oslet.run.supervisor import mounts, preparing, slots
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.deciding import Asked, Decisions, hostname
 from oslet.run.supervisor.deciding import record as record_of
@@ -36,6 +36,8 @@ from oslet.run.supervisor.wiring import Wiring
 
 _TAKEN_DOWN = 10.0
 """Seconds that the kernel may take to end an instance that was killed."""
+_TRIES = 8
+"""How often a free port may turn out to be taken."""
 Stdio = tuple[int, int, int] | None
 
 
@@ -60,6 +62,21 @@ class Service:
         self._captures = captures
         self.probing = Probing(self.lives, self.events, self._lives_well)
 
+    # Volumes
+
+    def copy(self, asked: wire.Copy) -> None:
+        """A volume that begins as a copy of a folder. RunError while an instance has that one."""
+        self._at_rest(asked.source)
+        cloning.clone(Path(asked.source), Path(asked.target), Path(asked.data))
+
+    def _at_rest(self, folder: str) -> None:
+        """RunError for what an instance may be writing to: a clone is of one moment."""
+        for life in self.lives:
+            if folder in life.record.volumes:
+                name = life.record.name
+                what = f"the volume {Path(folder).name} is in use by {name}"
+                raise RunError(what, hint=f"oslet stop {name}, so that a clone of it is of one moment")
+
     # Starting
 
     def repeated(self, start: wire.Start) -> Life | None:
@@ -73,15 +90,21 @@ class Service:
         slot = None
         try:
             layout = asked.layout if name == asked.name else self.decisions.layout(asked, name)
+            begins = [v.host.of for v in layout.attached if isinstance(v.host, Clone)]
+            changing = [folder for folder in begins if folder and not snapshots.within(folder)]
+            for folder in changing:
+                self._at_rest(folder)
             slot = None if start.wish.heard else self.pools.take(layout)
-            slot = slot or self.filling.fill(asked.facts, layout, name, watched=start.wish.watched)
+            if slot is None:
+                preparing.prepare(self, asked, layout)
+                slot = self.filling.fill(asked.facts, layout, name, watched=start.wish.watched)
             made = self._become(asked, slot, name, stdio)
         except BaseException:
             self.lives.unname(name)
             if slot:
                 self.filling.spill(slot)
             raise
-        if not start.wish.heard and all(isinstance(v.host, Clone) for v in layout.attached):
+        if not start.wish.heard and not changing and len(begins) == len(layout.attached):
             self.pools.expect(layout, partial(self.filling.fill, asked.facts, layout, asked.name))
         return made
 
@@ -95,7 +118,7 @@ class Service:
                 self._furnish(asked, slot, name)
                 if start.wish.restart != "no":
                     self._remember(life)
-                self.wiring.open(life.record)
+                self._open(asked, life)
                 os.write(slot.record, canonical(life.record))
                 self.lives.add(life)
                 return life, self._take(asked, slot, life.record, stdio)
@@ -103,6 +126,19 @@ class Service:
                 self.lives.close(life)
                 self.keeper.drop(f"{slot.id}/asked")
                 raise
+
+    def _open(self, asked: Asked, life: Life) -> None:
+        """Let its ports answer; where one of the kernel's choice was taken meanwhile, another."""
+        for _ in range(_TRIES):
+            try:
+                self.wiring.open(life.record)
+                return
+            except network.TakenError:
+                others = network.published(asked.contract.ports, asked.start.wish.publish)
+                if others == life.record.published:
+                    raise
+                life.record = replace(life.record, published=others)
+        self.wiring.open(life.record)
 
     def _take(self, asked: Asked, slot: Slot, record: Record, stdio: Stdio) -> int | None:
         if not asked.start.attached:
@@ -114,8 +150,8 @@ class Service:
     def _furnish(self, asked: Asked, slot: Slot, name: str) -> None:
         facts, image = asked.facts, asked.facts.image
         slot.call(hostname(name), asked.network)
-        if image.rendered:
-            nodes = placing.rendered(image.rendered, image.params, asked.arguments, image.uid, image.gid)
+        if asked.rendered:
+            nodes = placing.rendered(asked.rendered, image.params, asked.arguments, image.uid, image.gid)
             placing.add(slot.folder, nodes, facts.index, facts.mapping)
 
     def _remember(self, life: Life) -> None:
@@ -226,9 +262,12 @@ class Service:
             return self.close(life)
         slot: Slot | None = None
         try:
-            asked = self.decisions.decide(life.asked)
+            asked = self.decisions.decide(life.asked)._replace(published=life.record.published)
             layout = self.decisions.layout(asked, life.record.name)
-            slot = self.pools.take(layout) or self.filling.fill(asked.facts, layout, life.record.name)
+            slot = self.pools.take(layout)
+            if slot is None:
+                preparing.prepare(self, asked, layout)
+                slot = self.filling.fill(asked.facts, layout, life.record.name)
             self._furnish(asked, slot, life.record.name)
             for captured, stream in zip(slot.captured, (records.STDOUT, records.STDERR)):
                 captured.into(life.folder / stream)

@@ -60,6 +60,7 @@ class Slot:
         self.plug: Any = None
         self.watcher = 0
         self.record = -1
+        self.volumes: tuple[str, ...] = ()
         self._name = ""
         self._root = root
         self._control = control
