@@ -75,7 +75,7 @@ def test_placing_makes_owners_modes_and_parents(tmp_path: Path) -> None:
     tree = Tree(
         (Entry("/etc", "dir", 0o755), Entry("/run", "dir", 0o755), Entry("/var/run", "link", 0o777, target="/run"))
     )
-    node = placing.Node("/var/run/s/token", 0o400, 999, 999, data=b"x")
+    node = placing.Node("/var/run/s/token", 0o400, 5, 5, data=b"x")
     placing.place(tmp_path, [node], placing.Index.of(tree.entries), tmp_path, SINGLE)
     assert (tmp_path / "run/s/token").stat().st_mode & 0o7777 == 0o400
     assert (tmp_path / "tmp").stat().st_mode & 0o7777 == 0o1777

@@ -51,6 +51,8 @@ def answers(connection: socket.socket, address: tuple[str, int], asked: Http | T
 def await_healthy(state: Path, ref: str, health: Health | None = None, timeout: float = 60) -> None:
     """Return once the instance is healthy. RunError when it ends first, or isn't within ``timeout`` seconds."""
     _, record = records.find(state, ref)
+    if (health or record.health) is None:
+        return
     deadline, pause = time.monotonic() + timeout, 0.005
     if isinstance(health or record.health, Exec) and any(p.proto == "tcp" for p in record.published):
         _until_it_listens(state, record, min(deadline, time.monotonic() + _LISTENS))
