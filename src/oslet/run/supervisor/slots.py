@@ -85,7 +85,7 @@ class Slot:
             os.close(terminal)
         number = int.from_bytes(said, "little")
         why = os.strerror(number) if said != b"gone" else "its sandbox has ended"
-        raise RunError(f"{launch.command[0]} can't be run: {why}", where=launch.workdir)
+        raise RunError(f"the command can't be run: {launch.command[0]}: {why}")
 
     def warm(
         self, command: tuple[str, ...], env: tuple[tuple[str, str], ...], modules: tuple[str, ...], lock: bytes
