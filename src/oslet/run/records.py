@@ -85,13 +85,9 @@ def folders(state: Path) -> Path:
     return state / "instances"
 
 
-def create(folder: Path, record: Record) -> None:
-    """The first record of a fresh folder. A reader that comes too soon finds none yet."""
-    file = os.open(folder / RECORD, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(file, canonical(record))
-    finally:
-        os.close(file)
+def blank(folder: Path) -> int:
+    """The record of a fresh folder, open to be written once; until then a reader finds none."""
+    return os.open(folder / RECORD, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
 def write(folder: Path, record: Record) -> None:

@@ -76,6 +76,7 @@ class Supervisor:
             self._look()
         self.service.pools.close()
         self.service.wiring.shut()
+        self.service.lives.shut()
 
     def _left(self, life: Life) -> None:
         """End an instance whose client went away while no supervisor was there to see it."""

@@ -68,7 +68,7 @@ class Facts:
         for name in ("upper", "work", "root", "volumes"):
             (place / name).mkdir()
         folder = placing.Node(layout.workdir, 0o755, folder=True)
-        there = self.index.resolve(layout.workdir) in (*self.index.entries, "/")
+        there = layout.workdir == "/" or self.index.resolve(layout.workdir) in self.index.entries
         nodes = (*self._owned, *placing.names(layout.network, layout.resolv), *(() if there else (folder,)))
         placing.place(place / "upper", nodes, self.index, self.root, self.mapping)
         for number, volume in enumerate(layout.attached):

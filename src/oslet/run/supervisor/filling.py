@@ -65,6 +65,7 @@ class Filling:
             raise
         slot.watcher, slot.plug = watcher, plug
         slot.volumes = tuple(str(v.host) for v in layout.attached if isinstance(v.host, Path))
+        slot.record = records.blank(folder)
         slot.call(hostname(name), layout.network)
         self._streams(slot, folder, facts)
         try:

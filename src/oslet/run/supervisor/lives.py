@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from oslet.errors import RunError
@@ -66,8 +67,12 @@ class Lives:
         self.lock = threading.RLock()
         self._by_id: dict[str, Life] = {}
         self._by_pid: dict[int, Life] = {}
+        self._by_token: dict[str, Life] = {}
         self._named: dict[str, str] = {}
         self._ended: dict[str, list[Path]] = {}
+        self._rubbish: SimpleQueue[Path | None] = SimpleQueue()
+        self._sweeper = threading.Thread(target=self._sweep, daemon=True)
+        self._sweeper.start()
 
     def __iter__(self) -> Iterator[Life]:
         with self.lock:
@@ -105,6 +110,7 @@ class Lives:
     def add(self, life: Life) -> None:
         with self.lock:
             self._by_id[life.record.id] = life
+            self._by_token[life.record.token] = life
             self._by_pid[life.record.pid] = life
             self._named[life.record.name] = life.record.id
 
@@ -127,10 +133,14 @@ class Lives:
     def get(self, id: str) -> Life | None:  # noqa: A002
         return self._by_id.get(id)
 
+    def asked(self, token: str) -> Life | None:
+        return self._by_token.get(token)
+
     def close(self, life: Life) -> None:
         """Its last end: the name is free again, and who waits is told."""
         with self.lock:
             self._by_id.pop(life.record.id, None)
+            self._by_token.pop(life.record.token, None)
             self._by_pid.pop(life.record.pid, None)
             if self._named.get(life.record.name) == life.record.id:
                 del self._named[life.record.name]
@@ -149,6 +159,15 @@ class Lives:
                 folders.remove(life.folder)
                 self._ended[life.record.name] = [life.folder]
         for folder in folders:
+            self._rubbish.put(folder)
+
+    def shut(self) -> None:
+        """Return once all that was discarded is gone."""
+        self._rubbish.put(None)
+        self._sweeper.join()
+
+    def _sweep(self) -> None:
+        while folder := self._rubbish.get():
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from oslet.codec import canonical
 from oslet.errors import RunError
 from oslet.model.oslet import Exec
 from oslet.run import cloning, config, network, placing, records, snapshots, watching, wire
@@ -80,7 +81,7 @@ class Service:
 
     def repeated(self, start: wire.Start) -> Life | None:
         """The instance that an earlier supervisor made of the same request, before its client had the answer."""
-        return next((life for life in self.lives if life.record.token == start.token), None)
+        return self.lives.asked(start.token)
 
     def start(self, asked: Asked, stdio: Stdio) -> tuple[Life, int | None]:
         """An instance, running; the other end of its terminal, if it is attached and has no ``stdio``."""
@@ -118,7 +119,7 @@ class Service:
                 if start.wish.restart != "no":
                     self._remember(life)
                 self._open(asked, life)
-                records.create(folder, life.record)
+                os.write(slot.record, canonical(life.record))
                 self.lives.add(life)
                 return life, self._take(asked, slot, life.record, stdio)
             except BaseException:
@@ -270,7 +271,7 @@ class Service:
             self._furnish(asked, slot, life.record.name)
             for captured, stream in zip(slot.captured, (records.STDOUT, records.STDERR)):
                 captured.into(life.folder / stream)
-            (records.folders(self.state) / slot.id).rmdir()
+            shutil.rmtree(records.folders(self.state) / slot.id)
             record = replace(
                 record_of(asked, slot, life.record.name),
                 id=life.record.id,

@@ -46,7 +46,7 @@ class Launch(NamedTuple):
 
 class Slot:
     """One sandbox: its id, the stub's pid and when that began, its cgroups, and what is prepared for its take: its root
-    as a folder, descriptors of its hosts(5) and hostname(5), and pipes for its output."""
+    as a folder, descriptors of its hosts(5) and hostname(5) and of its record, and pipes for its output."""
 
     def __init__(self, id: str, pid: int, root: int, control: socket.socket, groups: tuple[Path, ...]) -> None:  # noqa: A002
         self.id = id
@@ -60,6 +60,7 @@ class Slot:
         self.plug: Any = None
         self.watcher = 0
         self.volumes: tuple[str, ...] = ()
+        self.record = -1
         self._name = ""
         self._root = root
         self._control = control
@@ -114,9 +115,10 @@ class Slot:
     def close(self) -> None:
         """Let go of what was for its take. What captures its output goes on."""
         self._control.close()
-        for fd in (*self.names, *self.writing, *((self._root,) if self._root >= 0 else ())):
-            os.close(fd)
-        self.names, self.writing, self._root = [], [], -1
+        for fd in (*self.names, *self.writing, self.record, self._root):
+            if fd >= 0:
+                os.close(fd)
+        self.names, self.writing, self.record, self._root = [], [], -1, -1
 
 
 def message(launch: Launch, flags: int = 0) -> bytes:
