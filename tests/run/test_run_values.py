@@ -62,7 +62,7 @@ targets = st.one_of(paths, paths.map(lambda p: p[1:]))
 
 @given(st.dictionaries(plain, targets, max_size=6), paths)
 def test_no_path_leads_out_of_the_tree(links: dict[str, str], path: str) -> None:
-    index = placing.Index.of(Tree(tuple(Entry(p, "link", 0o777, target=t) for p, t in links.items())))
+    index = placing.Index.of(Entry(p, "link", 0o777, target=t) for p, t in links.items())
     try:
         found = index.resolve(path)
     except RunError as error:
@@ -76,13 +76,13 @@ def test_placing_makes_owners_modes_and_parents(tmp_path: Path) -> None:
         (Entry("/etc", "dir", 0o755), Entry("/run", "dir", 0o755), Entry("/var/run", "link", 0o777, target="/run"))
     )
     node = placing.Node("/var/run/s/token", 0o400, 999, 999, data=b"x")
-    placing.place(tmp_path, [node], placing.Index.of(tree), tmp_path, SINGLE)
+    placing.place(tmp_path, [node], placing.Index.of(tree.entries), tmp_path, SINGLE)
     assert (tmp_path / "run/s/token").stat().st_mode & 0o7777 == 0o400
     assert (tmp_path / "tmp").stat().st_mode & 0o7777 == 0o1777
 
 
 def test_nothing_stands_below_a_file(tmp_path: Path) -> None:
-    index = placing.Index.of(Tree((Entry("/etc", "file", 0o644),)))
+    index = placing.Index.of([Entry("/etc", "file", 0o644)])
     with pytest.raises(RunError, match="nothing can stand below"):
         placing.place(tmp_path, [placing.Node("/etc/x", 0o644, data=b"")], index, tmp_path, SINGLE)
 

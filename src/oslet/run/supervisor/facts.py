@@ -51,7 +51,9 @@ class Facts:
         self.image = store.load(image, Image)
         self.root = root
         self.mapping = ids.mapping(self.image.uid, self.image.gid, outer)
-        self.index = placing.Index.of(store.load(tree, Tree))
+        # What a sandbox is made by, and no more: it is remembered.
+        entries = (Entry(e.path, e.kind, e.mode, e.uid, e.gid, target=e.target) for e in store.load(tree, Tree).entries)
+        self.index = placing.Index.of(entries)
         self.account = users.account(root, self.image.uid)
         self._owned = placing.owned(self.index)
         own = _writable(self.index, self.image.uid, self.image.gid)

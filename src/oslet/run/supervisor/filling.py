@@ -64,8 +64,8 @@ class Filling:
             self._wiring.close(plug)
             raise
         slot.watcher, slot.plug = watcher, plug
-        slot.volumes = tuple(str(v.host) for v in layout.attached if isinstance(v.host, Path))
         slot.record = records.blank(folder)
+        slot.volumes = tuple(str(v.host) for v in layout.attached if isinstance(v.host, Path))
         slot.call(hostname(name), layout.network)
         self._streams(slot, folder, facts)
         try:

@@ -59,8 +59,8 @@ class Slot:
         self.names: list[int] = []
         self.plug: Any = None
         self.watcher = 0
-        self.volumes: tuple[str, ...] = ()
         self.record = -1
+        self.volumes: tuple[str, ...] = ()
         self._name = ""
         self._root = root
         self._control = control
