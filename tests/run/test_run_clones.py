@@ -140,6 +140,10 @@ def test_a_volume_in_use_is_not_copied(toy: Toy) -> None:
     with pytest.raises(RunError, match="one is in use by user"):
         show(toy, "true", Wish(volumes={VOLUME: Clone("one")}))
     stop(toy.places.state, user.id, 0)
+    own = toy.start("/bin/sleep", "60", volumes=(VOLUME,), wish=Wish(name="own"))
+    with pytest.raises(RunError, match="own is in use by own"):
+        clone_volume(toy.places, "own", "two", lambda: toy.tools)
+    stop(toy.places.state, own.id, 0)
     clone_volume(toy.places, "one", "two", lambda: toy.tools)
     show(toy, "true", Wish(volumes={VOLUME: Clone("one")}))
     assert (toy.places.data / "two").is_dir()

@@ -72,7 +72,8 @@ class Service:
     def _at_rest(self, folder: str) -> None:
         """RunError for what an instance may be writing to: a clone is of one moment."""
         for life in self.lives:
-            if folder in life.record.volumes:
+            written = map(Path, life.record.volumes)
+            if any(each.is_relative_to(folder) or Path(folder).is_relative_to(each) for each in written):
                 name = life.record.name
                 what = f"the volume {Path(folder).name} is in use by {name}"
                 raise RunError(what, hint=f"oslet stop {name}, so that a clone of it is of one moment")
