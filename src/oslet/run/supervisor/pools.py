@@ -59,7 +59,7 @@ class Pools:
             if pool is None or not pool.slots:
                 return None
             self._taken = time.monotonic()
-            return pool.slots.pop()
+            return pool.slots.pop(0)
 
     def has(self, layout: Layout) -> bool:
         pool = self._pools.get(layout.key)
