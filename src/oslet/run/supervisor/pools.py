@@ -27,8 +27,14 @@ class _Pool:
         self.slots: list[Slot] = []
         self.said = 0
         self.leases: dict[object, int] = {}
+        self.coming = 0
         self.until = 0.0
         self.not_before = 0.0
+
+    @property
+    def lacks(self) -> bool:
+        """Whether one more is to be filled than already is."""
+        return len(self.slots) + self.coming < self.wanted
 
     @property
     def asked(self) -> int:
@@ -85,12 +91,26 @@ class Pools:
                 pool.said = count
             else:
                 pool.leases[lease] = count
-            self._news.notify()
         while len(pool.slots) < pool.asked and not self._closed:
-            slot = fill()
             with self._lock:
-                pool.slots.append(slot)
+                lacks = pool.lacks
+                pool.coming += lacks
+                if not lacks:
+                    self._news.wait(_QUIET)
+            if lacks:
+                self._fill(pool)
         self.trim()
+
+    def _fill(self, pool: _Pool) -> None:
+        """One slot more, of those that are ``coming``."""
+        slot: Slot | None = None
+        try:
+            slot = pool.fill()
+        finally:
+            with self._lock:
+                pool.coming -= 1
+                pool.slots += [slot] if slot else []
+                self._news.notify_all()
 
     def release(self, lease: object) -> None:
         with self._lock:
@@ -144,15 +164,13 @@ class Pools:
         while not self._closed:
             with self._lock:
                 now = time.monotonic()
-                pool = next((p for p in self._pools.values() if len(p.slots) < p.wanted and p.not_before <= now), None)
+                pool = next((p for p in self._pools.values() if p.lacks and p.not_before <= now), None)
                 quiet = self._taken + _QUIET - now
                 if pool is None or quiet > 0:
                     self._news.wait(_PAUSE if pool is None else quiet)
                     continue
+                pool.coming += 1
             try:
-                slot = pool.fill()
+                self._fill(pool)
             except (RunError, OSError):
                 pool.not_before = time.monotonic() + _PAUSE  # a start will say why
-                continue
-            with self._lock:
-                pool.slots.append(slot)
