@@ -12,8 +12,8 @@ from oslet.cli import run as run_verb
 from oslet.cli import test as test_verb
 from oslet.cli import trace as trace_verb
 from oslet.cli.verbs import VERBS, oslet
-from oslet.cli.words import Option
 from oslet.codec.reference import reference
+from oslet.run.words import Option
 
 QUICK = {
     "build": (build_verb.USAGE, build_verb.OPTIONS),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import select
+import shutil
 import socket
 import sys
 import threading
@@ -24,6 +25,8 @@ from oslet.codec import decode
 from oslet.errors import OsletError, RunError
 from oslet.run import records, wire
 from oslet.run.keeping import SETTINGS, Settings
+from oslet.run.supervisor import lives as living
+from oslet.run.supervisor import worded
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.keeper import LISTENING, Keeper
 from oslet.run.supervisor.lives import Life
@@ -120,6 +123,23 @@ class Supervisor:
             return connection.close()
         self._last = time.monotonic()
         request, fds = read
+        if isinstance(request, wire.Words):
+            connection = wire.Plain(fileno=connection.detach())
+            connection.settimeout(10)
+            return self._begin(connection, self._understood(request), fds)
+        return self._begin(connection, request, fds)
+
+    def _understood(self, words: wire.Words) -> wire.Request | None:
+        with suppress(OsletError, OSError, ValueError, IndexError):  # its client begins anew, and is told then
+            if words.mode == "wait":
+                return wire.Wait(words.words[0], attached=True)
+            return worded.start(words) if words.mode else None
+        return None
+
+    def _begin(self, connection: socket.socket, request: wire.Request | None, fds: tuple[int, ...]) -> None:
+        if request is None:
+            wire.close(fds)
+            return self._answer(connection, RunError("these words are for a client that can read more"))
         if isinstance(request, wire.Start):
             with suppress(OsletError):  # which is told where it comes up again
                 asked = self.service.decide(request)
@@ -203,7 +223,7 @@ class Supervisor:
         folder, record = records.find(self.service.state, request.ref)
         if life := self.service.lives.get(record.id):
             return self._attach(connection, life, held=request.attached)
-        return self._answer(connection, wire.Ended(records.observe(folder, record).exit_code or 0))
+        return self._over(connection, records.observe(folder, record).exit_code or 0, folder)
 
     def _attach(self, connection: socket.socket, life: Life, *, held: bool) -> None:
         """Tell the connection of the life's end; a ``held`` one ends with its client."""
@@ -211,17 +231,30 @@ class Supervisor:
         def told() -> None:
             life.ended.wait()
             self._unhear(descriptor)
-            self._answer(connection, wire.Ended(life.code))
+            self._over(connection, life.code, life.folder)
 
-        def gone() -> None:
+        def heard() -> None:
+            if isinstance(connection, wire.Plain) and (numbers := connection.signals()):
+                for number in numbers:
+                    living.kill(life.record, number)
+                return
             self._unhear(descriptor)
             if held and not life.ended.is_set():
                 stop = wire.Stop(life.record.id, 10.0, remove=True)
                 threading.Thread(target=self.service.stop, args=(stop,), daemon=True).start()
 
         descriptor = connection.fileno()
-        self._hear(descriptor, gone)
+        self._hear(descriptor, heard)
         threading.Thread(target=told, daemon=True).start()
+
+    def _over(self, connection: socket.socket, code: int, folder: Path) -> None:
+        """Tell of an end. A client that can ask for nothing more has gone when nothing is left."""
+        if not isinstance(connection, wire.Plain):
+            return self._answer(connection, wire.Ended(code))
+        with suppress(OSError):
+            wire.send(connection, wire.Ended(code))
+        shutil.rmtree(folder, ignore_errors=True)
+        return connection.close()
 
     def _park(self, request: wire.Park) -> None:
         service = self.service
