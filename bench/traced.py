@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from bench.applications import Application, Variant, built, started
 from bench.measure import ROOT, say
-from oslet.codec import digest
 from oslet.errors import OsletError
 from oslet.model.image import Built
 from oslet.model.tree import Entry, Tree
@@ -37,7 +36,9 @@ def used(workspace: Workspace, image: Built, application: Application, room: Pat
             running.ready()
             application.drive(port)
             running.stop()
-            return whole.tree, frozenset(use.path for use in watching.of(workspace.places.state, running.id).uses)
+            return workspace.store.load(whole.tree, Tree), frozenset(
+                use.path for use in watching.of(workspace.places.state, running.id).uses
+            )
 
 
 def only(whole: Tree, paths: frozenset[str]) -> Tree:
@@ -66,7 +67,7 @@ def serves(workspace: Workspace, image: Built, application: Application, tree: T
 
 
 def laid_down(workspace: Workspace, image: Built, tree: Tree) -> Sealed:
-    return workspace.sealed(image)._replace(tree=tree, root=workspace.store.lay_down(tree))
+    return workspace.sealed(image)._replace(tree=workspace.store.save(tree), root=workspace.store.lay_down(tree))
 
 
 def probed(
@@ -82,7 +83,9 @@ def probed(
         whole = untrimmed(workspace, image)
         fine = _passed(workspace, image, whole, room)
         safe = _passed(workspace, image, workspace.sealed(image), room)
-        ours = _passed(workspace, image, laid_down(workspace, image, only(whole.tree, paths)), room)
+        ours = _passed(
+            workspace, image, laid_down(workspace, image, only(workspace.store.load(whole.tree, Tree), paths)), room
+        )
     if failed := sorted(fine - safe):
         say(f"{application.name}: safe fails {', '.join(failed)}")
     return Probed(len(fine), len(fine & safe), len(fine & ours), tuple(sorted(fine - ours))) if fine else None
@@ -96,6 +99,6 @@ def _passed(workspace: Workspace, image: Built, sealed: Sealed, room: Path) -> s
             running.wait(PATIENCE)
             said = [json.loads(line) for line in running.logs().splitlines() if line.startswith("{")]
     except OsletError as error:
-        say(f"{digest(sealed.tree)[:8]}: {error}")
+        say(f"{sealed.tree[:8]}: {error}")
         return set()
     return {each["name"] for each in said if each["ok"]}

@@ -31,6 +31,7 @@ ENVIRONMENT = """
 |---|---|
 | `OSLET_HOME` | where store, instances and volumes are; else `$XDG_DATA_HOME/oslet` or `~/.local/share/oslet` |
 | `OSLET_MIRROR` | the Debian mirror's URL, or a folder that `oslet vendor` made; else what apt uses here |
+| `OSLET_REGISTRY` | where images of Compose files are that say no registry |
 | `OSLET_WORKERS` | how many packages are unpacked at once (default: one a processor, at most four) |
 | `OSLET_DEBUG` | any value: a fault of oslet's own shows its traceback |
 

@@ -65,11 +65,17 @@ class Oslet:
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One store for the whole run: all workers share what was fetched, as a user's shells do."""
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One store for the whole run: all workers share what was fetched, as a user's shells do. Its supervisor ends with
+    the run, or by itself soon after where workers share it."""
     base = tmp_path_factory.getbasetemp()
-    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-    return shared / "home"
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    shared = base.parent if worker else base
+    yield shared / "home"
+    if not worker:
+        from oslet.run import end
+
+        end(shared / "home/instances", force=True)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ class Redis(oslet.Oslet):
     ]
     ports = ["{port}"]
     volumes = ["/var/lib/redis"]
+    url = "redis://{host}:{port}"
     health = oslet.Exec(["redis-cli", "-p", "{port}", "ping"])
 
     port: oslet.Port = oslet.param(6379, help="where Redis listens")

@@ -131,13 +131,20 @@ def start_with(start: Start, arguments: Arguments) -> Start:
 def url_with(start: Start, arguments: Arguments, host: str, ports: Mapping[int, int] = {}) -> str:
     """What a client at some place connects with: ``host`` is the instance's there, ``ports`` leads from each of its
     own ports to what that one is called there. Empty where the declaration says no ``url``."""
-    from urllib.parse import quote
-
     values = {}
     for name, value in arguments.values.items():
         plain = value.reveal() if isinstance(value, Secret) else texts.plain(value)
-        values[name] = str(ports.get(value, value)) if value in ports else quote(plain, safe=":/")
+        values[name] = str(ports.get(value, value)) if value in ports else _quoted(plain)
     return texts.fill(start.url, {**values, "host": f"[{host}]" if ":" in host else host})
+
+
+def _quoted(text: str) -> str:
+    """A value as a part of a URL: what RFC 3986 doesn't let stand there is percent-encoded; ``:`` and ``/`` may."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-._~:/") else _percent(c) for c in text)
+
+
+def _percent(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode())
 
 
 def check_with(check: Check, arguments: Arguments) -> Check:

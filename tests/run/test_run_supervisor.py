@@ -12,6 +12,7 @@ import pytest
 
 from oslet.errors import RunError
 from oslet.model.instance import Arguments
+from oslet.model.oslet import Tcp
 from oslet.run import Wish, client, execute, find, inspect, instances, logs, park, records, remove, stop, wait, wire
 from oslet.run.monitor import Stdio
 from oslet.run.supervisor.capture import LIMIT
@@ -160,3 +161,11 @@ def until(true: object, patience: float = 20) -> None:
     while not true():  # type: ignore[operator]
         assert time.monotonic() < deadline, "it never came to be"
         time.sleep(0.01)
+
+
+def test_health_is_told_without_being_asked(toy: Toy) -> None:
+    serve = "mkdir /tmp/w; touch /tmp/w/index.html; httpd -p 80 -h /tmp/w; sleep 60"
+    toy.start("/bin/sh", "-c", f"sleep 0.3; {serve}", wish=Wish(name="a", network="shop"), ports=("80",), health=Tcp())
+    assert inspect(toy.places.state, "a").health == "starting"
+    until(lambda: inspect(toy.places.state, "a").health == "healthy")
+    assert '"event":"healthy"' in (toy.places.state / "events.jsonl").read_text()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
+    from oslet.codec.stacks import Read
     from oslet.workspace import Workspace
+    from oslet.workspace.stackfiles import Composing
+
+Command = TypeVar("Command", bound=Callable[..., object])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
@@ -31,10 +35,34 @@ def _instances(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     return [CompletionItem(i.name) for i in instances(Workspace().places.state) if i.name.startswith(incomplete)]
 
 
+def stacks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of stacks that run, and files by the shell."""
+    from oslet.run import instances
+    from oslet.workspace import Workspace
+
+    names = sorted({i.group for i in instances(Workspace().places.state) if i.group})
+    return [CompletionItem(n) for n in names if n.startswith(incomplete)] or [CompletionItem(incomplete, type="file")]
+
+
 file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 target = click.argument("target", shell_complete=targets)
 instance = click.argument("instance", shell_complete=_instances)
 instances = click.argument("instances", nargs=-1, required=True, shell_complete=_instances)
+
+stack = click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+
+
+def compose(command: Command) -> Command:
+    """How a Compose file is read."""
+    for option in (
+        click.option("--registry", metavar="HOST", help="Compose: where images are that say no registry."),
+        click.option(
+            "--profile", "profiles", multiple=True, metavar="NAME", help="Compose: services of this profile, too."
+        ),
+        click.option("--strict", is_flag=True, help="Compose: refuse what can't be taken over."),
+    ):
+        command = option(command)
+    return command
 
 
 @contextmanager
@@ -54,6 +82,44 @@ def tell_missing(workspace: Workspace, instance: str) -> None:
 
     for lost in post_mortem(workspace, instance):
         talk(f"oslet: {lost}")
+
+
+def composing(profiles: tuple[str, ...], registry: str | None) -> Composing:
+    """How a Compose file is read, by the options and the environment."""
+    import os
+
+    from oslet.workspace.stackfiles import Composing
+
+    return Composing(os.environ, profiles, registry or os.environ.get("OSLET_REGISTRY", ""))
+
+
+def stack_file(file: Path | None) -> Path:
+    """The file that is meant: the one named, or the stack of this folder."""
+    from oslet.workspace.stackfiles import find
+
+    return file or find(Path.cwd())
+
+
+def read_stack(
+    workspace: Workspace, file: Path | None, *, strict: bool, profiles: tuple[str, ...], registry: str | None
+) -> Read:
+    """The stack in a file; what of a Compose file isn't taken over is told, or refused if it is to be ``strict``."""
+    from oslet.workspace import stackfiles
+
+    read, notes = stackfiles.read(workspace, stack_file(file), composing(profiles, registry))
+    tell_notes(notes, strict=strict)
+    return read
+
+
+def tell_notes(notes: tuple[str, ...], *, strict: bool) -> None:
+    """Say what of a Compose file isn't taken over. DeclarationError of it all with ``strict``."""
+    from oslet.cli.render import talk
+    from oslet.errors import DeclarationError, Fault
+
+    if notes and strict:
+        raise DeclarationError.of([Fault(note) for note in notes])
+    for note in notes:
+        talk(note)
 
 
 def pairs(given: tuple[str, ...]) -> dict[str, str]:

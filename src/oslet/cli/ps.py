@@ -9,15 +9,18 @@ from oslet.cli import options
 
 @click.command("ps")
 @click.option("-a", "--all", "every", is_flag=True, help="Ended ones too.")
+@click.option("--group", metavar="NAME", shell_complete=options.stacks, help="Only those of a stack.")
 @click.option("-q", "--quiet", is_flag=True, help="Ids only.")
 @options.as_json
-def command(every: bool, quiet: bool, as_json: bool) -> None:
+def command(every: bool, group: str | None, quiet: bool, as_json: bool) -> None:
     """The instances, newest first."""
     from oslet.cli import render
     from oslet.run import instances
 
     with options.workspace() as workspace:
-        found = [i for i in instances(workspace.places.state) if every or i.state != "exited"]
+        found = [
+            i for i in instances(workspace.places.state) if (every or i.state != "exited") and group in (None, i.group)
+        ]
     found.sort(key=lambda i: i.created, reverse=True)
     if as_json:
         render.as_json(found)

@@ -24,6 +24,9 @@ VERBS = {
     "provenance": "What an image was made from, as a signed statement.",
     "size": "What an image's bytes are spent on, as a table or a page.",
     "run": "Start an image with arguments.",
+    "up": "Start the oslets of a stack, each after what it needs.",
+    "down": "End the oslets of a stack; their volumes stay.",
+    "convert": "Write a Compose file as a stack.",
     "audit": "The dropped paths that an instance asked for.",
     "trace": "Record which paths a workload uses, as evidence for later builds.",
     "test": "Ask a declaration's checks of the image, and of the same with nothing left out.",
@@ -43,7 +46,7 @@ VERBS = {
     "export": "Write an image as OCI, a docker archive or a folder.",
     "push": "Send an image to a registry.",
     "pull": "Fetch an image from a registry.",
-    "schema": "The JSON Schema of declarations, for editors.",
+    "schema": "The JSON Schema of declarations and stacks, for editors.",
     "completion": "The shell's completion script.",
 }
 

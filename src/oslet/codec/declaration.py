@@ -33,19 +33,23 @@ def read_toml(path: Path) -> Oslet:
 
     DeclarationError with every fault found, each at ``FILE:LINE: KEY``.
     """
-    where = _shown(path)
-    text = _text(path, where)
-    table = parse_toml(text, where)
+    where = shown(path)
+    text = text_of(path, where)
+    return lower(parse_toml(text, where), path.parent, placed_in(text, where))
+
+
+def placed_in(text: str, where: str) -> Place:
+    """Where each key of a TOML text stands; found out when it is first asked."""
     placed: dict[Key, int] = {}
 
     def place(key: Key) -> tuple[int, str]:
         if not placed:
             placed.update(locate(text))
         line = line_of(placed, key)
-        shown = spell(key)
-        return line, f"{where}:{line}: {shown}" if line and shown else f"{where}: {shown}" if shown else where
+        word = spell(key)
+        return line, f"{where}:{line}: {word}" if line and word else f"{where}: {word}" if word else where
 
-    return lower(table, path.parent, place)
+    return place
 
 
 def lower(table: dict[str, Any], folder: Path, place: Place) -> Oslet:
@@ -100,7 +104,7 @@ def _unsaid(value: Oslet, table: dict[str, Any]) -> Oslet:
     return replace(value, start=replace(value.start, **nothing))
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
     """A path as a person would type it from here."""
     try:
         return str(path.absolute().relative_to(Path.cwd()))
@@ -108,7 +112,8 @@ def _shown(path: Path) -> str:
         return str(path)
 
 
-def _text(path: Path, where: str) -> str:
+def text_of(path: Path, where: str) -> str:
+    """The text of a file that a person wrote; DeclarationError for what is none, or is over 1 MiB."""
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_DECLARATION + 1)
@@ -116,7 +121,7 @@ def _text(path: Path, where: str) -> str:
         raise DeclarationError("is a folder", where=where, hint="name the declaration in it, a .toml file") from None
     except FileNotFoundError:
         near = parts.near_file(path)
-        hint = f"did you mean {_shown(near)!r}?" if near else "`oslet new` writes a declaration to start from"
+        hint = f"did you mean {shown(near)!r}?" if near else "`oslet new` writes a declaration to start from"
         raise DeclarationError("no such file", where=where, hint=hint) from None
     except OSError as error:
         raise DeclarationError(f"can't be read: {error.strerror}", where=where) from None

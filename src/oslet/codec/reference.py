@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, UnsetType
 
 from oslet.codec.conform import fields_of
 from oslet.codec.shape import PARAMS, VALUES, Declaration, FileTable, HealthTable, RuleTable, SourceTable, WarmTable
+from oslet.codec.stackshape import LimitsTable, MemberTable, StackTable
 
 _HEAD = """\
 # Reference
@@ -31,6 +32,13 @@ file names is the file `/run/secrets/NAME`.
 _PARAMS = """
 Each param is a table with a `type`. One without a default must be given. A `secret` is refused in the command and the
 environment, where it would show.
+"""
+
+_STACK = """
+## The stack
+
+A TOML file for `oslet up`. In arguments, env and command, `{NAME.url}`, `{NAME.host}`, `{NAME.port}` and
+`{NAME.ports.2}` are another member's, and `{{`, `}}` are literal braces.
 """
 
 
@@ -56,6 +64,8 @@ def reference(cli_sections: str = "") -> str:
     for shape in PARAMS.values():
         seen |= {name: _sentence(kind) for name, (kind, _) in fields_of(shape).items() if name not in common}
     parts += [f"| `{name}` | {_cell(sentence)} |\n" for name, sentence in seen.items()]
+    parts += [_STACK, _table(StackTable), "\n### [members.NAME]\n", _table(MemberTable)]
+    parts += ["\n### limits\n", _table(LimitsTable)]
     if cli_sections:
         parts.append(f"\n{cli_sections.strip()}\n")
     return "".join(parts)

@@ -13,6 +13,7 @@ PARAM_NAME = r"[a-z][a-z0-9_]{0,62}"
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _NAME = re.compile(PARAM_NAME)
+_REFERENCE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\.(?:url|host|port|ports\.[1-9][0-9]?)")
 
 
 class TextError(ValueError):
@@ -27,8 +28,8 @@ class TextError(ValueError):
         return str(self.args[1]) if len(self.args) > 1 else ""
 
 
-def _pieces(text: str) -> Iterator[tuple[str, str]]:
-    """(literal, "") and ("", name), in order."""
+def _pieces(text: str, form: re.Pattern[str] = _NAME) -> Iterator[tuple[str, str]]:
+    """(literal, "") and ("", name), in order; names have the given form."""
     at = 0
     for match in _PIECE.finditer(text):
         if match.start() > at:
@@ -39,11 +40,12 @@ def _pieces(text: str) -> Iterator[tuple[str, str]]:
             yield piece[0], ""
         elif name is None:
             raise TextError(f"a lone {piece!r} in {_short(text)}", f"write {piece * 2} for a literal brace")
-        elif not _NAME.fullmatch(name):
-            raise TextError(
-                f"{{{_clip(name)}}} is no param's name",
-                f"write {{{{{_clip(name)}}}}} for literal braces" if name else "write {{}} for literal braces",
-            )
+        elif not form.fullmatch(name):
+            literal = f"{{{{{_clip(name)}}}}} for literal braces"
+            if form is _NAME:
+                raise TextError(f"{{{_clip(name)}}} is no param's name", f"write {literal}")
+            such = f"such as {{{name}.url}} (or host, port, ports.2), or " if _NAME.fullmatch(name) else ""
+            raise TextError(f"{{{_clip(name)}}} is no reference to a member", f"write {such}{literal}")
         else:
             yield "", name
     if at < len(text):
@@ -62,6 +64,20 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     if "{" not in text and "}" not in text:
         return text
     return "".join(values[name] if name else literal for literal, name in _pieces(text))
+
+
+def references(text: str) -> tuple[str, ...]:
+    """The references to other members in a stack's text (``db.url``, ``db.ports.2``). TextError as ``names``."""
+    if "{" not in text and "}" not in text:
+        return ()
+    return tuple(dict.fromkeys(name for _, name in _pieces(text, _REFERENCE) if name))
+
+
+def refer(text: str, values: Mapping[str, str]) -> str:
+    """A stack's text with every reference replaced and literal braces single. KeyError for one without a value."""
+    if "{" not in text and "}" not in text:
+        return text
+    return "".join(values[name] if name else literal for literal, name in _pieces(text, _REFERENCE))
 
 
 def fill_some(text: str, values: Mapping[str, str]) -> str:

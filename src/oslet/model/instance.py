@@ -51,7 +51,7 @@ class Arguments(Struct, frozen=True):
 
 
 class Instance(Struct, frozen=True):
-    """One running image with its arguments, as last observed. Times are POSIX seconds."""
+    """One running image with its arguments, as last observed. Times are POSIX seconds; ``group`` is its stack."""
 
     id: str
     name: str
@@ -63,3 +63,6 @@ class Instance(Struct, frozen=True):
     pid: int = 0
     exit_code: int | None = None
     ended: float | None = None
+    restarts: int = 0
+    health: str = ""
+    group: str = ""

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from oslet.model.image import Image
+from oslet.model.stack import Membership
 from oslet.run.limits import Limits
 
 
@@ -38,6 +39,7 @@ class Wish(NamedTuple):
     addresses (``HOST``, ``HOST:PORT``, ``NET/BITS``) that it may reach; None is all. ``restart`` says what an end is
     followed by. ``name`` is made up when empty. ``command``, when given, is run in the image's stead. An instance with
     ``remove`` leaves nothing when it ends. Of a ``watched`` one every path that it uses is recorded (``watching``).
+    One with a ``membership`` is found by its member's name, too, on its network.
     """
 
     name: str = ""
@@ -52,6 +54,7 @@ class Wish(NamedTuple):
     tty: bool = False
     remove: bool = False
     watched: bool = False
+    membership: Membership | None = None
 
 
 class Places(NamedTuple):

@@ -8,13 +8,15 @@ import time
 from pathlib import Path
 
 from oslet.errors import RunError
-from oslet.model.oslet import Exec, Health, Http
-from oslet.run import records
+from oslet.model.oslet import Exec, Health, Http, Tcp
+from oslet.run import client, records, wire
 from oslet.run.entering import execute
 from oslet.run.monitor import Stdio
 
 _ANSWER = 5.0
 """Seconds one probe may take."""
+_LINE = 1024
+"""Bytes of an answer that are read, at most."""
 
 
 def healthy(state: Path, ref: str, health: Health | None = None) -> bool:
@@ -27,8 +29,21 @@ def healthy(state: Path, ref: str, health: Health | None = None) -> bool:
         return True
     if isinstance(asked, Exec):
         return _exec(state, record, asked)
-    address = _address(record, asked.port)
-    return _http(address, asked.path) if isinstance(asked, Http) else _tcp(address)
+    if record.plug:
+        reply = client.ask(state, wire.Probe(record.id, asked))
+        return isinstance(reply, wire.Ended) and reply.code == 0
+    with socket.socket() as connection:
+        return answers(connection, _address(record, asked.port), asked)
+
+
+def answers(connection: socket.socket, address: tuple[str, int], asked: Http | Tcp) -> bool:
+    """Whether an instance at ``address`` is well, by a fresh socket that reaches it."""
+    connection.settimeout(_ANSWER)
+    try:
+        connection.connect(address)
+        return _http(connection, asked.path) if isinstance(asked, Http) else True
+    except OSError:
+        return False
 
 
 def await_healthy(state: Path, ref: str, health: Health | None = None, timeout: float = 60) -> None:
@@ -45,39 +60,22 @@ def await_healthy(state: Path, ref: str, health: Health | None = None, timeout: 
 
 
 def _address(record: records.Record, port: str) -> tuple[str, int]:
+    """Where an instance on the machine's network answers."""
     wanted = [p for p in record.published if not port or str(p.container) == port]
     if not wanted:
-        raise RunError(
-            f"{record.name} publishes no port {port}".rstrip() + ", so its health can't be asked from outside"
-        )
-    anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-    return anywhere.get(wanted[0].address, wanted[0].address), wanted[0].host
+        hint = "declare the port, or health = { exec = […] }"
+        raise RunError(f"{record.name} has no port {port}".rstrip() + " to ask for its health", hint=hint)
+    return "127.0.0.1", wanted[0].host
 
 
-def _tcp(address: tuple[str, int]) -> bool:
-    """Whether something accepts *and keeps* a connection: slirp4netns accepts for a port nobody listens on, and
-    hangs up once it finds out."""
-    try:
-        with socket.create_connection(address, timeout=_ANSWER) as connection:
-            connection.settimeout(0.1)
-            return connection.recv(1) != b""
-    except TimeoutError:
-        return True
-    except OSError:
-        return False
-
-
-def _http(address: tuple[str, int], path: str) -> bool:
-    import http.client
-
-    connection = http.client.HTTPConnection(*address, timeout=_ANSWER)
-    try:
-        connection.request("GET", path, headers={"Connection": "close"})
-        return 200 <= connection.getresponse().status < 400
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+def _http(connection: socket.socket, path: str) -> bool:
+    """Whether GET ``path`` is answered by 2xx or 3xx: RFC 9112, of which a status line is all that is read."""
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    said = b""
+    while b"\n" not in said and len(said) < _LINE and (part := connection.recv(_LINE)):
+        said += part
+    words = said.split(b" ", 2)
+    return words[0].startswith(b"HTTP/1.") and len(words) > 1 and words[1][:1] in (b"2", b"3")
 
 
 def _exec(state: Path, record: records.Record, asked: Exec) -> bool:

@@ -85,18 +85,14 @@ def _run(
     timeout: float,
     mapping: ids.Mapping,
 ) -> int:
-    given = monitor.arguments(
-        rootfs, tools.crun, folder, folder, scratch=_SCRATCH, mapping=mapping, network="none", changes=stage
-    )
-    made = monitor.spawn(
-        folder, given, stdio=stdio, rootless=mapping.rootless, own_network=False, session=True, life=None
-    )
+    given = monitor.arguments(rootfs, tools.crun, folder, folder, scratch=_SCRATCH, mapping=mapping, changes=stage)
+    made = monitor.spawn(folder, given, stdio=stdio, rootless=mapping.rootless)
     try:
         monitor.hear(made)
         monitor.map_ids(made.pid, mapping)
         monitor.proceed(made)
         monitor.hear(made)
-        for name in ("upper", "work", "root", "own", "volumes", "changes"):
+        for name in ("upper", "work", "root", "changes"):
             (made.place / name).mkdir()
         upper = stage / "upper" if stage else made.place / "upper"
         upper.chmod(0o755)

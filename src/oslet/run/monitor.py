@@ -1,4 +1,4 @@
-"""The monitor: one small shell an instance, in namespaces of its own, that makes it, waits for it, and takes it along.
+"""The monitor: one small shell a build step, in namespaces of its own, that makes it, waits for it, and takes it along.
 
 The user's Python process is never forked (23 ms at 500 MB, anchors/instances.md §2): all is ``posix_spawn``.
 """
@@ -53,8 +53,6 @@ def arguments(
     *,
     scratch: int,
     mapping: ids.Mapping,
-    network: str,
-    volumes: Sequence[Path] = (),
     changes: Path | None = None,
 ) -> list[str]:
     """The positional arguments of ``enter.sh``. ``scratch`` is in bytes; ``changes``, where the upper layer is to
@@ -74,9 +72,7 @@ def arguments(
         f"mode=0711,size={max(scratch, 1 << 20)}",
         # A user namespace may not write the trusted attributes by which an overlay marks what it hides: overlayfs.rst.
         f"userxattr,{overlay}" if mapping.rootless else overlay,
-        network,
         str(changes or ""),
-        *map(str, volumes),
     ]
 
 
@@ -86,18 +82,14 @@ def spawn(
     *,
     stdio: Stdio,
     rootless: bool,
-    own_network: bool,
-    session: bool,
-    life: int | None,
 ) -> Monitor:
-    """Start a monitor; it waits for ``proceed``. ``life`` stays open in it and all it starts, and nowhere else."""
-    kinds = ["-m", "-p", *(["-U"] if rootless else []), *(["-n"] if own_network else [])]
+    """Start a monitor; it waits for ``proceed``."""
+    kinds = ["-m", "-p", *(["-U"] if rootless else [])]
     script = str(Path(__file__).with_name("enter.sh"))
     unshare, shell = program("unshare"), program("sh")
     hears, their_says = os.pipe()
     their_hears, says = os.pipe()
-    passed = {3: their_says, 4: their_hears, **({5: life} if life is not None else {})}
-    copies = {number: above(fd) for number, fd in passed.items()}
+    copies = {3: above(their_says), 4: above(their_hears)}
     try:
         pid = os.posix_spawn(
             unshare,
@@ -107,7 +99,7 @@ def spawn(
             ],
             {**os.environ, "LC_ALL": "C"},
             file_actions=[*stream_actions(stdio), *((os.POSIX_SPAWN_DUP2, fd, n) for n, fd in copies.items())],
-            setsid=session,
+            setsid=True,
             setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT],
             setsigmask=[],
         )  # fmt: skip

@@ -18,8 +18,11 @@ from oslet.codec import canonical, decode
 from oslet.errors import IntegrityError, RunError
 from oslet.model.instance import Instance
 from oslet.model.oslet import Health
+from oslet.model.stack import Membership
 from oslet.run.net.plug import Plug
 
+HEALTH = "health"
+"""Says whether an instance that declares its health is well, once that is known."""
 RECORD, EXIT, STDOUT, STDERR, RUNTIME_LOG = "record.json", "exit", "stdout.log", "stderr.log", "runtime.log"
 
 
@@ -53,6 +56,7 @@ class Record(Struct, frozen=True):
     workdir: str
     capabilities: tuple[str, ...]
     stop_signal: str
+    ports: tuple[int, ...]
     published: tuple[Published, ...]
     network: str
     cgroups: tuple[str, ...]
@@ -61,6 +65,7 @@ class Record(Struct, frozen=True):
     restart: Literal["no", "on-failure", "always"] = "no"
     restarts: int = 0
     restarting: bool = False
+    allow: tuple[str, ...] | None = None
     token: str = ""
     attached: bool = False
     watcher: int = 0
@@ -68,6 +73,8 @@ class Record(Struct, frozen=True):
     """The process that records what a watched instance uses; 0 where there is none."""
     plug: Plug | None = None
     """Its place at the switch; None where it has no network or the machine's."""
+    membership: Membership | None = None
+    """Which member of which stack it is, if it is of one."""
 
 
 def folders(state: Path) -> Path:
@@ -158,11 +165,18 @@ def observe(folder: Path, record: Record) -> Instance:
     code, ended = _ending(folder)
     running = code is None and (record.restarting or there(record))
     if running:
-        return begun(record)
+        return replace(begun(record), health=_health(folder) if record.health else "")
     if code is None:
         code, ended = _ending(folder)  # written meanwhile; else nobody was left to write it
         code = 137 if code is None else code
     return replace(begun(record), state="exited", pid=0, exit_code=code, ended=ended)
+
+
+def _health(folder: Path) -> str:
+    try:
+        return (folder / HEALTH).read_text()
+    except OSError:
+        return "starting"
 
 
 def begun(record: Record) -> Instance:
@@ -176,6 +190,8 @@ def begun(record: Record) -> Instance:
         ports=tuple(p.host for p in record.published),
         created=record.created,
         pid=record.pid,
+        restarts=record.restarts,
+        group=record.membership.group if record.membership else "",
     )
 
 

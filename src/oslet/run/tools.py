@@ -19,11 +19,8 @@ class Tools(NamedTuple):
 
 _PACKAGES = {
     "unshare": "util-linux",
-    "nsenter": "util-linux",
     "mount": "mount",
     "sh": "dash",
-    "xargs": "findutils",
-    "chown": "coreutils",
     "newuidmap": "uidmap",
     "newgidmap": "uidmap",
 }

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from oslet.model.instance import Instance
+from oslet.model.oslet import Http, Tcp
 from oslet.run.asking import Wish
 
 VERSION = "1"
@@ -77,13 +78,20 @@ class Ask(Struct, frozen=True, tag="ask"):
     """How the supervisor is: its pid, and the slots that wait."""
 
 
+class Probe(Struct, frozen=True, tag="probe"):
+    """Ask a wired instance's health, at its own address: the exit code is 0 if it is well."""
+
+    ref: str
+    health: Http | Tcp
+
+
 class Quit(Struct, frozen=True, tag="quit"):
     """End, if nothing runs; with ``force``, what runs ends first."""
 
     force: bool = False
 
 
-Request: TypeAlias = Start | Exec | Wait | Stop | Park | Ask | Quit
+Request: TypeAlias = Start | Exec | Wait | Stop | Park | Ask | Probe | Quit
 
 
 class Words(NamedTuple):

@@ -1,4 +1,3 @@
-# ruff: noqa: PTH, SIM105 - it imports little
 """As a program inside an instance, from its standard input: a Python that has imported what the application will.
 
 It waits for what the stub would have waited for (docs/slots.md), on descriptor 3, and then runs that in itself: ``-m
@@ -11,6 +10,7 @@ from __future__ import annotations
 
 def wait() -> tuple[bool, str]:
     import os
+    import runpy  # noqa: F401 - run needs it
     import socket
     import struct
     import sys

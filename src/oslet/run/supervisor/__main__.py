@@ -28,9 +28,11 @@ from oslet.run.keeping import SETTINGS, Settings
 from oslet.run.supervisor import lives as living
 from oslet.run.supervisor import worded
 from oslet.run.supervisor.capture import Captured
+from oslet.run.supervisor.deciding import Asked
+from oslet.run.supervisor.filling import Given
 from oslet.run.supervisor.keeper import LISTENING, Keeper
 from oslet.run.supervisor.lives import Life
-from oslet.run.supervisor.service import Asked, Given, Service, Stdio
+from oslet.run.supervisor.service import Service, Stdio
 
 _IDLE = 30.0
 """Seconds after which a supervisor of nothing ends."""
@@ -66,6 +68,7 @@ class Supervisor:
                     heard()
             self._look()
         self.service.pools.close()
+        self.service.wiring.shut()
 
     def _hear(self, descriptor: int, what: Callable[[], None]) -> None:
         self._heard[descriptor] = what
@@ -83,6 +86,7 @@ class Supervisor:
             self._last = now
         self._ending = self._ending or now - self._last > _IDLE
         self.service.pools.trim()
+        self.service.wiring.tend()
         if self._keeper is None:
             for life in self.service.lives:
                 if not records.there(life.record):
@@ -142,7 +146,7 @@ class Supervisor:
             return self._answer(connection, RunError("these words are for a client that can read more"))
         if isinstance(request, wire.Start):
             with suppress(OsletError):  # which is told where it comes up again
-                asked = self.service.decide(request)
+                asked = self.service.decisions.decide(request)
                 if self.service.pools.has(asked.layout):
                     return self._do(connection, asked, fds)
         self._busy += 1
@@ -162,7 +166,7 @@ class Supervisor:
                 case Asked():
                     self._start(connection, request, fds)
                 case wire.Start():
-                    self._start(connection, self.service.decide(request), fds)
+                    self._start(connection, self.service.decisions.decide(request), fds)
                 case wire.Exec():
                     self._enter(connection, request, fds)
                 case wire.Wait():
@@ -174,6 +178,8 @@ class Supervisor:
                     self._answer(connection, self._waiting())
                 case wire.Ask():
                     self._answer(connection, self._waiting())
+                case wire.Probe():
+                    self._answer(connection, wire.Ended(int(not self.service.well(request))))
                 case wire.Quit():
                     self._quit(request)
                     self._answer(connection, self._waiting())
@@ -197,7 +203,7 @@ class Supervisor:
         with _given(fds) as stdio:
             if life is None:
                 life, terminal = self.service.start(asked, stdio)
-        reply = wire.Started(records.begun(life.record))
+        reply = wire.Started(records.begun(life.record), self._notice(life))
         with suppress(OSError):
             wire.send(connection, reply, () if terminal is None else (terminal,))
         if terminal is not None:
@@ -205,6 +211,13 @@ class Supervisor:
         self.service.lives.discard(life.record.name)
         self.service.events.tell("start", life.record)
         return self._attach(connection, life, held=True) if asked.start.attached else connection.close()
+
+    def _notice(self, life: Life) -> str:
+        if not (obstacle := self.service.wiring.obstacle(life.record)):
+            return ""
+        forwarded = "; its ports are forwarded" if life.record.published else ""
+        way = "--network host shares the machine's network"
+        return f"no way out of this instance: {obstacle}{forwarded} ({way})"
 
     def _enter(self, connection: socket.socket, request: wire.Exec, fds: tuple[int, ...]) -> None:
         service = self.service
@@ -258,8 +271,8 @@ class Supervisor:
 
     def _park(self, request: wire.Park) -> None:
         service = self.service
-        asked = service.decide(request.like)
-        fill = partial(service.fill, asked.facts, asked.layout, asked.name)
+        asked = service.decisions.decide(request.like)
+        fill = partial(service.filling.fill, asked.facts, asked.layout, asked.name)
         service.pools.keep(asked.layout, request.count, fill)
 
     def _waiting(self) -> wire.Waiting:

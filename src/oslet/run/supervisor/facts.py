@@ -29,12 +29,13 @@ class Layout(NamedTuple):
     capabilities: tuple[str, ...]
     workdir: str
     warm: tuple[str, ...] = ()
+    resolv: str = ""
     netns: int | None = -1
 
     @property
     def key(self) -> Layout:
         """What two slots have in common when either would do."""
-        return self._replace(netns=-1)
+        return self._replace(netns=-1, resolv="")
 
 
 class Facts:
@@ -57,7 +58,7 @@ class Facts:
             (place / name).mkdir()
         folder = placing.Node(layout.workdir, 0o755, folder=True)
         there = self.index.resolve(layout.workdir) in (*self.index.entries, "/")
-        nodes = (*self._owned, *placing.names(layout.network), *(() if there else (folder,)))
+        nodes = (*self._owned, *placing.names(layout.network, layout.resolv), *(() if there else (folder,)))
         placing.place(place / "upper", nodes, self.index, self.root, self.mapping)
         for number, volume in enumerate(layout.attached):
             target = place / "volumes" / str(number)

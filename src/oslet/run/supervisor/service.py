@@ -3,67 +3,39 @@
 from __future__ import annotations
 
 import os
-import re
-import secrets
 import shutil
 import signal
 import threading
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from oslet.errors import RunError
-from oslet.model.instance import Arguments
-from oslet.model.oslet import Start as Contract
-from oslet.run import config, ids, limits, network, placing, records, volumes, watching, wire
+from oslet.model.oslet import Exec
+from oslet.run import config, placing, records, watching, wire
 from oslet.run.asking import Clone
+from oslet.run.health import answers, healthy
 from oslet.run.records import Record
 from oslet.run.supervisor import lives as living
 from oslet.run.supervisor import mounts, slots
 from oslet.run.supervisor.capture import Captured
+from oslet.run.supervisor.deciding import Asked, Decisions, hostname
+from oslet.run.supervisor.deciding import record as record_of
 from oslet.run.supervisor.events import Events
-from oslet.run.supervisor.facts import Facts, Layout
+from oslet.run.supervisor.filling import Filling, Given
 from oslet.run.supervisor.keeper import Death, Keeper
 from oslet.run.supervisor.lives import Life, Lives
 from oslet.run.supervisor.pools import Pools
+from oslet.run.supervisor.probing import Probing
 from oslet.run.supervisor.slots import Launch, Slot
-from oslet.store import Store
+from oslet.run.supervisor.wiring import Wiring
 
-_KNOWN = 8
-"""How many images' facts are remembered."""
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TAKEN_DOWN = 10.0
 """Seconds that the kernel may take to end an instance that was killed."""
 Stdio = tuple[int, int, int] | None
-
-
-class Given(NamedTuple):
-    """What this supervisor works with: programs, and the ids around it."""
-
-    crun: Path
-    slirp4netns: Path | None
-    outer: ids.Outer
-
-
-class Asked(NamedTuple):
-    """A start, as far as it is decided before a sandbox is chosen."""
-
-    start: wire.Start
-    facts: Facts
-    arguments: Arguments
-    contract: Contract
-    command: tuple[str, ...]
-    network: str
-    published: tuple[records.Published, ...]
-    name: str
-    layout: Layout
 
 
 class Service:
@@ -75,67 +47,15 @@ class Service:
         self.given = given
         self.keeper = keeper
         self.lives = Lives(state)
-        self.pools = Pools(self.spill)
+        self.wiring = Wiring(state, keeper, given.slirp4netns)
+        self.decisions = Decisions(given.outer)
+        self.filling = Filling(state, given, keeper, self.wiring)
+        self.pools = Pools(self.filling.spill)
         self.events = Events(state)
         self.execs: dict[int, threading.Event] = {}
         self.codes: dict[int, int] = {}
         self._captures = captures
-        self._facts: OrderedDict[tuple[str, str], Facts] = OrderedDict()
-        self._lock = threading.Lock()
-
-    # Deciding
-
-    def decide(self, start: wire.Start) -> Asked:
-        """A start with its arguments bound. DeclarationError or RunError for what can't be."""
-        from oslet.bind import bind, start_with
-
-        facts = self.facts(start)
-        image, wish = facts.image, start.wish
-        arguments = bind([p for p in image.params if p.at == "start"], start.arguments)
-        contract = start_with(image.start, arguments)
-        command = wish.command or contract.command
-        if not command:
-            raise RunError(f"{image.name} has no command", hint="give one after the image, or declare command = […]")
-        mode = wish.network or contract.network
-        ports = network.published(contract.ports, wish.publish) if mode != "none" else ()
-        if mode == "host" and any(p.container != p.host for p in ports):
-            raise RunError(
-                "with --network host a port can't be published under another number",
-                hint="leave -p out, and set the application's own port by its parameter",
-            )
-        name = wish.name or image.name
-        layout = self._layout(start, contract, mode, name)
-        return Asked(start, facts, arguments, contract, tuple(command), mode, ports, name, layout)
-
-    def facts(self, start: wire.Start) -> Facts:
-        key = (start.image, start.tree)
-        with self._lock:
-            if found := self._facts.get(key):
-                self._facts.move_to_end(key)
-                return found
-        found = Facts(Store(Path(start.store)), start.image, start.tree, Path(start.root), self.given.outer)
-        with self._lock:
-            self._facts[key] = found
-            while len(self._facts) > _KNOWN:
-                self._facts.popitem(last=False)
-        return found
-
-    def layout(self, asked: Asked, name: str) -> Layout:
-        return self._layout(asked.start, asked.contract, asked.network, name)
-
-    def _layout(self, start: wire.Start, contract: Contract, mode: str, name: str) -> Layout:
-        return Layout(
-            image=start.image,
-            tree=start.tree,
-            root=start.root,
-            limits=start.wish.limits,
-            attached=volumes.chosen(contract.volumes, start.wish.volumes, Path(start.data), name),
-            data=start.data,
-            network=mode,
-            capabilities=contract.capabilities,
-            workdir=contract.workdir,
-            warm=_interpreter(contract.command) if contract.warm.modules and not start.wish.tty else (),
-        )
+        self.probing = Probing(self.lives, self.events, self._lives_well)
 
     # Starting
 
@@ -149,68 +69,30 @@ class Service:
         name = self.lives.name(asked.name, bool(start.wish.name), start.token)
         slot = None
         try:
-            layout = asked.layout if name == asked.name else self.layout(asked, name)
+            layout = asked.layout if name == asked.name else self.decisions.layout(asked, name)
             slot = None if start.wish.watched else self.pools.take(layout)
-            slot = slot or self.fill(asked.facts, layout, name, watched=start.wish.watched)
+            slot = slot or self.filling.fill(asked.facts, layout, name, watched=start.wish.watched)
             made = self._become(asked, slot, name, stdio)
         except BaseException:
             self.lives.unname(name)
             if slot:
-                self.spill(slot)
+                self.filling.spill(slot)
             raise
         if not start.wish.watched and all(isinstance(v.host, Clone) for v in layout.attached):
-            self.pools.expect(layout, lambda: self.fill(asked.facts, layout, asked.name))
+            self.pools.expect(layout, partial(self.filling.fill, asked.facts, layout, asked.name))
         return made
-
-    def fill(self, facts: Facts, layout: Layout, name: str, *, watched: bool = False) -> Slot:
-        """A slot with its folder, and its output's pipes in the keeper; called ``name``, as far as is known."""
-        number = secrets.token_hex(6)
-        layout = layout._replace(netns=None if layout.network == "host" else config.OWN)
-        folder = records.folders(self.state) / number
-        folder.mkdir(mode=0o700)
-        watcher = 0
-        filters = None
-        try:
-            if watched:
-                watcher = watching.listen(folder, facts.index.entries.values(), facts.root, layout.image)
-                filters = watching.watched(config.seccomp(), folder)
-            slot = slots.fill(number, facts, layout, self.runtime, self.given.crun, filters=filters)
-        except BaseException:
-            if watcher:
-                os.kill(watcher, signal.SIGKILL)
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        slot.watcher = watcher
-        slot.call(hostname(name), layout.network)
-        self._streams(slot, folder, facts)
-        if layout.warm:
-            try:
-                slot.warm(layout.warm, _environment(facts, facts.image.start.env), facts.image.start.warm.modules)
-            except BaseException:
-                self.spill(slot)
-                raise
-        return slot
-
-    def _streams(self, slot: Slot, folder: Path, facts: Facts) -> None:
-        """Pipes for what it will write."""
-        for short, stream in (("out", records.STDOUT), ("err", records.STDERR)):
-            reading, writing = os.pipe()
-            slot.writing.append(writing)
-            # It may open /dev/stdout again, as servers that log there do: proc_pid_fd(5) asks for the pipe's owner.
-            placing.own(writing, facts.image.uid, facts.image.gid, facts.mapping)
-            self.keeper.keep(f"{slot.id}/{short}", reading)
-            slot.captured.append(Captured(reading, folder / stream))
 
     def _become(self, asked: Asked, slot: Slot, name: str, stdio: Stdio) -> tuple[Life, int | None]:
         """Make a slot the instance of that name: its files, its record, and then itself."""
         folder = records.folders(self.state) / slot.id
         start = asked.start
-        life = Life(folder, _record(asked, slot, name), start, slot)
+        life = Life(folder, record_of(asked, slot, name), start, slot)
         with life.beginning:
             try:
                 self._furnish(asked, slot, name)
                 if start.wish.restart != "no":
                     self._remember(life)
+                self.wiring.open(life.record)
                 records.create(folder, life.record)
                 self.lives.add(life)
                 return life, self._take(asked, slot, life.record, stdio)
@@ -269,6 +151,23 @@ class Service:
             self.execs.pop(slot.pid, None)
             raise
 
+    def well(self, asked: wire.Probe) -> bool:
+        """Whether an instance answers at its own address."""
+        _, record = records.find(self.state, asked.ref)
+        if not (record.plug and self.lives.get(record.id)):
+            return False
+        port = asked.health.port or next((str(p) for p in record.ports), "")
+        if not port:
+            raise RunError(f"{record.name} has no port to ask for its health", hint="declare one, or health = { exec }")
+        with self.wiring.socket() as connection:
+            return answers(connection, (record.plug.address, int(port)), asked.health)
+
+    def _lives_well(self, life: Life) -> bool:
+        health = life.record.health
+        if life.record.plug and not isinstance(health, Exec | None):
+            return self.well(wire.Probe(life.record.id, health))
+        return healthy(self.state, life.record.id)
+
     # Ending
 
     def died(self, death: Death) -> None:
@@ -285,7 +184,7 @@ class Service:
             self.codes[death.pid] = death.code
             event.set()
         elif slot := self.pools.lost(death.pid):
-            self.spill(slot)
+            self.filling.spill(slot)
         self.keeper.bury(death)
 
     def _ended(self, life: Life, death: Death) -> None:
@@ -297,6 +196,7 @@ class Service:
         """An instance's process has ended: start it again, if that is wished, or write down its end."""
         life.code = code
         living.clear(life, self.runtime, self.keeper.drop)
+        self.wiring.close(life.record.plug)
         pause = life.pause()
         if pause is not None:
             self.events.tell("restart", life.record, code=code)
@@ -321,25 +221,26 @@ class Service:
             return self.close(life)
         slot: Slot | None = None
         try:
-            asked = self.decide(life.asked)
-            layout = self.layout(asked, life.record.name)
-            slot = self.pools.take(layout) or self.fill(asked.facts, layout, life.record.name)
+            asked = self.decisions.decide(life.asked)
+            layout = self.decisions.layout(asked, life.record.name)
+            slot = self.pools.take(layout) or self.filling.fill(asked.facts, layout, life.record.name)
             self._furnish(asked, slot, life.record.name)
             for captured, stream in zip(slot.captured, (records.STDOUT, records.STDERR)):
                 captured.into(life.folder / stream)
             (records.folders(self.state) / slot.id).rmdir()
             record = replace(
-                _record(asked, slot, life.record.name),
+                record_of(asked, slot, life.record.name),
                 id=life.record.id,
                 created=life.record.created,
                 restarts=life.record.restarts + 1,
             )
+            self.wiring.open(record)
             records.write(life.folder, record)
             self.lives.again(life, record, slot)
             self._take(asked, slot, record, None)
         except (RunError, OSError):
             if slot:
-                self.spill(slot)
+                self.filling.spill(slot)
             self.end(life, 126)
 
     def stop(self, asked: wire.Stop) -> int:
@@ -356,22 +257,6 @@ class Service:
         if asked.remove or record.remove:
             shutil.rmtree(folder, ignore_errors=True)
         return 137 if code is None else code
-
-    def spill(self, slot: Slot) -> None:
-        """End a slot that is not to become anything."""
-        slot.close()
-        for short, captured in zip(("out", "err"), slot.captured):
-            captured.close()
-            self.keeper.drop(f"{slot.id}/{short}")
-        slot.captured = []
-        shutil.rmtree(records.folders(self.state) / slot.id, ignore_errors=True)
-        with suppress(OSError):
-            os.kill(slot.pid, signal.SIGKILL)
-        shutil.rmtree(self.runtime / slot.id, ignore_errors=True)
-        deadline = time.monotonic() + 1
-        while records.began(slot.pid) is not None and time.monotonic() < deadline:
-            time.sleep(0.001)
-        limits.remove(slot.groups)
 
     # Going on
 
@@ -392,8 +277,10 @@ class Service:
             if record.restarting:
                 self.end(life, life.code)
         for name, fd in kept.items():
-            self.keeper.drop(name)
-            os.close(fd)
+            if not name.startswith("network/"):
+                self.keeper.drop(name)
+                os.close(fd)
+        self.wiring.adopt([life.record for life in self.lives if not life.record.restarting])
         self.sweep()
 
     def sweep(self) -> None:
@@ -411,38 +298,6 @@ class Service:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _record(asked: Asked, slot: Slot, name: str) -> Record:
-    image, contract, wish = asked.facts.image, asked.contract, asked.start.wish
-    terminal = (("TERM", "xterm"),) if wish.tty else ()
-    return Record(
-        id=slot.id,
-        name=name,
-        image=asked.start.image,
-        image_name=image.name,
-        created=time.time(),
-        boot=records.boot(),
-        pid=slot.pid,
-        pid_began=slot.began,
-        slot=slot.id,
-        uid=image.uid,
-        gid=image.gid,
-        env=_environment(asked.facts, (*terminal, *contract.env, *wish.env)),
-        workdir=contract.workdir,
-        capabilities=contract.capabilities,
-        stop_signal=contract.stop_signal,
-        published=asked.published,
-        network=asked.network,
-        cgroups=tuple(str(limits.CGROUPS / g.relative_to(Path(config.PLACE, "cgroup"))) for g in slot.groups),
-        health=contract.health,
-        remove=wish.remove,
-        restart=wish.restart,
-        token=asked.start.token,
-        attached=asked.start.attached,
-        watcher=slot.watcher,
-        watcher_began=(records.began(slot.watcher) or 0) if slot.watcher else 0,
-    )
-
-
 def _asked(file: int | None) -> wire.Start | None:
     """What an instance was asked to be, as an earlier supervisor had the keeper keep it."""
     if file is None:
@@ -456,24 +311,6 @@ def _asked(file: int | None) -> wire.Start | None:
 @cache
 def _null() -> int:
     return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _interpreter(command: tuple[str, ...]) -> tuple[str, ...]:
-    """The Python of a command, and the options before its module or file: what can be warmed. Empty for others."""
-    if not command or not re.fullmatch(r"python3?(\.\d+)?", command[0].rpartition("/")[2]):
-        return ()
-    options = 1
-    while options < len(command) and re.fullmatch(r"-[bBdEiIOqsSuvx]+", command[options]):
-        options += 1
-    return command[:options]
-
-
-def _environment(facts: Facts, env: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    return tuple({"PATH": _PATH, "HOME": facts.account.home, **dict(env)}.items())
-
-
-def hostname(name: str) -> str:
-    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name)[:63].strip("-") or "oslet"
 
 
 def _number(name: str) -> int:

@@ -1,0 +1,98 @@
+"""Filling: slots with all that belongs to them outside the sandbox: a folder, pipes, a place in a network."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from oslet.run import config, ids, limits, placing, records, watching
+from oslet.run.supervisor import slots
+from oslet.run.supervisor.capture import Captured
+from oslet.run.supervisor.deciding import environment, hostname
+from oslet.run.supervisor.facts import Facts, Layout
+from oslet.run.supervisor.keeper import Keeper
+from oslet.run.supervisor.slots import Slot
+from oslet.run.supervisor.wiring import Wiring
+
+
+class Given(NamedTuple):
+    """What this supervisor works with: programs, and the ids around it."""
+
+    crun: Path
+    slirp4netns: Path | None
+    outer: ids.Outer
+
+
+class Filling:
+    """Makes slots, and ends those that are to become nothing."""
+
+    def __init__(self, state: Path, given: Given, keeper: Keeper, wiring: Wiring) -> None:
+        self.runtime = state / "runtime"
+        self._state = state
+        self._given = given
+        self._keeper = keeper
+        self._wiring = wiring
+
+    def fill(self, facts: Facts, layout: Layout, name: str, *, watched: bool = False) -> Slot:
+        """A slot with its folder, and its output's pipes in the keeper; called ``name``, as far as is known."""
+        number = secrets.token_hex(6)
+        plug, netns = self._wiring.plug(layout.network, number)
+        layout = layout._replace(netns=netns, resolv=plug.resolv if plug else "")
+        folder = records.folders(self._state) / number
+        folder.mkdir(mode=0o700)
+        watcher = 0
+        filters = None
+        try:
+            if watched:
+                watcher = watching.listen(folder, facts.index.entries.values(), facts.root, layout.image)
+                filters = watching.watched(config.seccomp(), folder)
+            slot = slots.fill(number, facts, layout, self.runtime, self._given.crun, filters=filters)
+        except BaseException:
+            if watcher:
+                os.kill(watcher, signal.SIGKILL)
+            shutil.rmtree(folder, ignore_errors=True)
+            self._wiring.close(plug)
+            raise
+        slot.watcher, slot.plug = watcher, plug
+        slot.call(hostname(name), layout.network)
+        self._streams(slot, folder, facts)
+        if layout.warm:
+            try:
+                slot.warm(layout.warm, environment(facts, facts.image.start.env), facts.image.start.warm.modules)
+            except BaseException:
+                self.spill(slot)
+                raise
+        return slot
+
+    def _streams(self, slot: Slot, folder: Path, facts: Facts) -> None:
+        """Pipes for what it will write."""
+        for short, stream in (("out", records.STDOUT), ("err", records.STDERR)):
+            reading, writing = os.pipe()
+            slot.writing.append(writing)
+            # It may open /dev/stdout again, as servers that log there do: proc_pid_fd(5) asks for the pipe's owner.
+            placing.own(writing, facts.image.uid, facts.image.gid, facts.mapping)
+            self._keeper.keep(f"{slot.id}/{short}", reading)
+            slot.captured.append(Captured(reading, folder / stream))
+
+    def spill(self, slot: Slot) -> None:
+        """End a slot that is not to become anything."""
+        slot.close()
+        for short, captured in zip(("out", "err"), slot.captured):
+            captured.close()
+            self._keeper.drop(f"{slot.id}/{short}")
+        slot.captured = []
+        shutil.rmtree(records.folders(self._state) / slot.id, ignore_errors=True)
+        with suppress(OSError):
+            os.kill(slot.pid, signal.SIGKILL)
+        shutil.rmtree(self.runtime / slot.id, ignore_errors=True)
+        deadline = time.monotonic() + 1
+        while records.began(slot.pid) is not None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        limits.remove(slot.groups)
+        self._wiring.close(slot.plug)
