@@ -7,12 +7,11 @@ reads them, and is what that starts: its streams, signals and exit code. Where t
 aren't of the simple kind, nothing was started, and the whole command line begins anew.
 """
 
-import sys
-
 import _signal  # type: ignore[import-not-found]
 import _socket
 import posix
 import select
+import sys
 
 VERSION = "1"
 """Of what is said here and understood by ``oslet.run.wire``: another one's words are for the whole command line."""
@@ -31,7 +30,7 @@ def main() -> None:
     if not sys.flags.no_site:  # an installer has dropped the arguments of the first line, as pip does
         from oslet.cli.main import main as whole
 
-        return whole(words)
+        whole(words)
     posix.execv(sys.executable, [sys.executable, "-P", "-m", "oslet.cli.main", *words])
 
 
@@ -181,7 +180,7 @@ class _Start:
         """The caller's signal is the instance's; the third that asks it to end makes it."""
         self._caught.append(number)
         asked = sum(n in (_INTERRUPT, _TERMINATE) for n in self._caught)
-        try:
+        try:  # noqa: SIM105 (contextlib is an import)
             self._connection.send(bytes((_KILL if asked >= _INSISTED else number,)), _socket.MSG_NOSIGNAL)
         except OSError:
             pass

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oslet.cli.usage import usage
+from oslet.errors import BuildError, DeclarationError
 from oslet.run.wishing import NETWORK, bound, said, wished
 from oslet.run.words import Option, pair, read
-from oslet.errors import BuildError, DeclarationError
 
 if TYPE_CHECKING:
     from oslet.model.check import Answer, Outcome

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oslet.cli.usage import usage
+from oslet.errors import DeclarationError, RunError
 from oslet.run.wishing import NETWORK, bound, said, wished
 from oslet.run.words import Option, read
-from oslet.errors import DeclarationError, RunError
 
 if TYPE_CHECKING:
     from oslet.model.image import Image
@@ -56,7 +56,9 @@ def quick(words: Sequence[str]) -> int:
             return usage(USAGE, ABOUT, OPTIONS, built.image.params, asked=True)
         wish = wished(options, ())._replace(watched=True)
         bare = untrimmed(workspace, built)
-    running = workspace.start(built, bound(built.image.params, given, os.environ), wish, notice=render.talk, sealed=bare)
+    running = workspace.start(
+        built, bound(built.image.params, given, os.environ), wish, notice=render.talk, sealed=bare
+    )
     try:
         running.ready()
         code = _work(running, workload)

@@ -8,12 +8,14 @@ this package it imports nothing, which would not be there to be found any more.
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO
 
 _NEWUSER_NEWNS = 0x10000000 | 0x00020000
@@ -33,9 +35,9 @@ class CarryError(Exception):
 def pack(path: str, stream: IO[bytes]) -> int:
     """Write a file or folder as tar; how many devices, sockets and pipes were left out. The first member's name is the
     path's last part. OSError and CarryError."""
-    found = os.path.realpath(path)
-    name = os.path.basename(found)
-    folder = os.open(os.path.dirname(found), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    found = Path(path).resolve(strict=True)
+    name = found.name
+    folder = os.open(found.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
             return _add(tar, folder, name or ".", name or "root", 0, _UNCARRIED if not name else ())
@@ -93,17 +95,17 @@ class _Exactly:
         return block.ljust(size, b"\0")
 
 
-def unpack(stream: IO[bytes], dest: str, owner: tuple[int, int] | None = None) -> int:
+def unpack(stream: IO[bytes], dest: Path, owner: tuple[int, int] | None = None) -> int:
     """Lay down what a tar stream holds: below ``dest`` if that is a folder, else as ``dest``, of which the parent must
     be one; how many devices, sockets and pipes were left out.
 
     The stream is believed in nothing: links come last, so that nothing is written through one; no name leads out; no
     file is begun that the disk can't hold. OSError and CarryError.
     """
-    left, links, made = 0, [], set[str]()
-    within = os.path.isdir(dest)
-    if not within and (dest.endswith("/") or not os.path.isdir(os.path.dirname(dest) or ".")):
-        raise CarryError(f"there is no folder {dest if dest.endswith('/') else os.path.dirname(dest)}")
+    left, links, made = 0, [], set[Path]()
+    within = dest.is_dir()
+    if not within and not dest.parent.is_dir():
+        raise CarryError(f"there is no folder {dest.parent}")
     root, count = "", 0
     try:
         with tarfile.open(fileobj=stream, mode="r|", errors="surrogateescape") as tar:
@@ -117,54 +119,51 @@ def unpack(stream: IO[bytes], dest: str, owner: tuple[int, int] | None = None) -
                 if not member.isdir() and not member.isreg():
                     left += 1
                     continue
-                _folders(os.path.dirname(path) if member.isreg() else path, dest, made, owner)
+                _folders(path.parent if member.isreg() else path, dest, made, owner)
                 source = tar.extractfile(member)
                 if source is not None:
                     _write(source, path, member, owner)
     except tarfile.TarError as error:
         raise CarryError(f"the stream is no tar, or ends too soon: {error}") from None
     for path, target in links:
-        _folders(os.path.dirname(path), dest, made, owner)
-        with suppress(FileNotFoundError):
-            os.unlink(path)
-        os.symlink(target, path)
+        _folders(path.parent, dest, made, owner)
+        path.unlink(missing_ok=True)
+        path.symlink_to(target)
         _own(path, owner)
     if not count:
         raise CarryError("the stream holds nothing")
     return left
 
 
-def _path(name: str, dest: str, root: str) -> str:
+def _path(name: str, dest: Path, root: str) -> Path:
     """Where a member goes; with ``root``, its first part is to be called ``dest``."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts or "\0" in name or len(parts) > _DEEPEST + 1:
         raise CarryError(f"{name[:60]!r} is no name below a folder")
     if root and parts and parts[0] != root:
         raise CarryError(f"the stream holds more than one file or folder, so {dest} has to be a folder")
-    return os.path.join(dest, *(parts[1:] if root else parts))
+    return dest.joinpath(*(parts[1:] if root else parts))
 
 
-def _folders(path: str, dest: str, made: set[str], owner: tuple[int, int] | None) -> None:
+def _folders(path: Path, dest: Path, made: set[Path], owner: tuple[int, int] | None) -> None:
     """``path`` as a folder, with those between it and ``dest``: none of them a link."""
-    path = path.rstrip("/") or "/"
-    if path in made or path in (os.path.dirname(dest), "") or path == (dest.rstrip("/") or "/") and os.path.isdir(path):
+    if path in made or path == dest.parent or (path == dest and path.is_dir()):
         return
-    _folders(os.path.dirname(path), dest, made, owner)
+    _folders(path.parent, dest, made, owner)
     try:
-        os.mkdir(path, 0o755)
+        path.mkdir(0o755)
         _own(path, owner)
     except FileExistsError:
-        if not stat.S_ISDIR(os.lstat(path).st_mode):
+        if not stat.S_ISDIR(path.lstat().st_mode):
             raise CarryError(f"{path} is no folder") from None
     made.add(path)
 
 
-def _write(source: IO[bytes], path: str, member: tarfile.TarInfo, owner: tuple[int, int] | None) -> None:
-    room = os.statvfs(os.path.dirname(path) or ".")
+def _write(source: IO[bytes], path: Path, member: tarfile.TarInfo, owner: tuple[int, int] | None) -> None:
+    room = os.statvfs(path.parent)
     if member.size > room.f_bavail * room.f_frsize:
         raise CarryError(f"{member.name[:60]} has {member.size} bytes, which the disk has no room for")
-    with suppress(FileNotFoundError):
-        os.unlink(path)
+    path.unlink(missing_ok=True)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         while block := source.read(_BLOCK):
@@ -180,7 +179,7 @@ def _write(source: IO[bytes], path: str, member: tarfile.TarInfo, owner: tuple[i
         os.close(file)
 
 
-def _own(path: str, owner: tuple[int, int] | None) -> None:
+def _own(path: Path, owner: tuple[int, int] | None) -> None:
     if owner:
         with suppress(OSError):  # an instance of one id has no other owner
             os.chown(path, *owner, follow_symlinks=False)
@@ -194,22 +193,26 @@ def _enter() -> None:
     if libc.setns(_PIDFD, _NEWUSER_NEWNS):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     os.close(_PIDFD)
-    for become in (lambda: os.setgroups([]), lambda: os.setresgid(0, 0, 0), lambda: os.setresuid(0, 0, 0)):
-        with suppress(OSError):
-            become()
+    with suppress(OSError):
+        os.setgroups([])
+    with suppress(OSError):
+        os.setresgid(0, 0, 0)
+    with suppress(OSError):
+        os.setresuid(0, 0, 0)
     os.chdir("/")
 
 
 def main(way: str, path: str, *owner: str) -> int:
     """``out PATH`` or ``in PATH UID GID``; what goes wrong is one line on standard error."""
-    "preload".encode("utf-8", "surrogateescape").decode("iso8859-1")
+    for encoding in ("ascii", "utf-8", "iso8859-1"):
+        codecs.lookup(encoding)  # which are files of this machine
     try:
         _enter()
         os.umask(0)
         left = (
             pack(path, sys.stdout.buffer)
             if way == "out"
-            else unpack(sys.stdin.buffer, path, (int(owner[0]), int(owner[1])))
+            else unpack(sys.stdin.buffer, Path(path), (int(owner[0]), int(owner[1])))
         )
         sys.stdout.buffer.flush()
     except (OSError, CarryError) as error:

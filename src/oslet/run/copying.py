@@ -18,28 +18,41 @@ def fetch(state: Path, ref: str, path: str, into: Path | IO[bytes]) -> str:
     """Copy ``path`` of an instance into a folder, or to a path that is to be; or its tar to an open file. What was left
     out, for a person. RunError."""
     reading, writing = os.pipe()
-    with _carried(state, wire.Copy(ref, _inside(path), into=False), reading, writing) as said, _own_words():
-        with os.fdopen(reading, "rb") as stream:
-            if isinstance(into, Path):
-                carrying.unpack(stream, str(into))
-            else:
-                while block := stream.read(1 << 16):
-                    into.write(block)
-                into.flush()
+    with (
+        _carried(state, wire.Copy(ref, _inside(path), into=False), reading, writing) as said,
+        _own_words(),
+        os.fdopen(reading, "rb") as stream,
+    ):
+        if isinstance(into, Path):
+            carrying.unpack(stream, into)
+        else:
+            while block := stream.read(1 << 16):
+                into.write(block)
+            into.flush()
     return said[0] if said else ""
 
 
 def put(state: Path, ref: str, source: Path | IO[bytes], path: str) -> str:
     """Copy a file or folder, or a tar stream, to ``path`` of an instance. It belongs to the service's user there."""
     reading, writing = os.pipe()
-    with _carried(state, wire.Copy(ref, _inside(path), into=True), writing, reading) as said, _own_words():
-        with suppress(BrokenPipeError), os.fdopen(writing, "wb") as stream:
-            if isinstance(source, Path):
-                carrying.pack(str(source), stream)
-            else:
-                while block := source.read(1 << 16):
-                    stream.write(block)
+    with (
+        _carried(state, wire.Copy(ref, _inside(path), into=True), writing, reading) as said,
+        _own_words(),
+        _whole(writing) as stream,
+    ):
+        if isinstance(source, Path):
+            carrying.pack(str(source), stream)
+        else:
+            while block := source.read(1 << 16):
+                stream.write(block)
     return said[0] if said else ""
+
+
+@contextmanager
+def _whole(writing: int) -> Iterator[IO[bytes]]:
+    """The carrier's input. If it reads no further, it says why itself."""
+    with suppress(BrokenPipeError), os.fdopen(writing, "wb") as stream:
+        yield stream
 
 
 def _inside(path: str) -> str:

@@ -17,7 +17,8 @@ _LONGEST = 1 << 16
 
 
 class Event(Struct, frozen=True):
-    """One: ``start``, ``restart`` or ``exit`` of an instance, when (POSIX seconds), and the exit code where one ended."""
+    """One: ``start``, ``restart``, ``exit``, ``healthy`` or ``unhealthy`` of an instance, when (POSIX seconds), and the
+    exit code where one ended."""
 
     time: float
     event: str

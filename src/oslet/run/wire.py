@@ -52,6 +52,22 @@ class Exec(Struct, frozen=True, tag="exec"):
     tty: bool = False
 
 
+class Visit(Struct, frozen=True, tag="visit"):
+    """Run the tools that ``like`` starts beside an instance; descriptors as for ``Start``."""
+
+    ref: str
+    like: Start
+
+
+class Copy(Struct, frozen=True, tag="copy"):
+    """Carry the tar of a path of an instance to the second of three descriptors; or, ``into`` it, from the first. What
+    goes wrong is said on the third, and the reply is an exit code."""
+
+    ref: str
+    path: str
+    into: bool
+
+
 class Wait(Struct, frozen=True, tag="wait"):
     """Tell when an instance has ended. An ``attached`` client's instance ends with it."""
 
@@ -91,7 +107,7 @@ class Quit(Struct, frozen=True, tag="quit"):
     force: bool = False
 
 
-Request: TypeAlias = Start | Exec | Wait | Stop | Park | Ask | Probe | Quit
+Request: TypeAlias = Start | Exec | Visit | Copy | Wait | Stop | Park | Ask | Probe | Quit
 
 
 class Words(NamedTuple):
@@ -144,9 +160,10 @@ class Waiting(Struct, frozen=True, tag="waiting"):
 
 Reply: TypeAlias = Started | Ended | Failed | Waiting
 
+
 def plain(reply: Reply) -> bytes:
-    """``s``, the id, image and notice of what was started, with NUL bytes between; ``e`` and the exit code; or ``f``: the
-    client is to begin anew, as one that can be told more."""
+    """``s``, the id, image and notice of what was started, with NUL bytes between; ``e`` and the exit code; or ``f``:
+    the client is to begin anew, as one that can be told more."""
     match reply:
         case Started(instance, notice):
             return "\0".join((f"s{instance.id}", instance.image, notice)).encode("utf-8", "replace")

@@ -100,7 +100,11 @@ def wished(options: Mapping[str, list[str]], command: Sequence[str]) -> Wish:
 
 
 def _restarts(options: Mapping[str, list[str]]) -> Literal["no", "on-failure", "always"]:
-    ways: dict[str, Literal["no", "on-failure", "always"]] = {"no": "no", "on-failure": "on-failure", "always": "always"}
+    ways: dict[str, Literal["no", "on-failure", "always"]] = {
+        "no": "no",
+        "on-failure": "on-failure",
+        "always": "always",
+    }
     word = options.get("restart", ["no"])[-1]
     if word not in ways:
         raise DeclarationError(f"{word!r} is no way to restart", where="--restart", hint="no, on-failure or always")

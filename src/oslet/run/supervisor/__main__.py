@@ -25,8 +25,8 @@ from oslet.codec import decode
 from oslet.errors import OsletError, RunError
 from oslet.run import records, wire
 from oslet.run.keeping import SETTINGS, Settings
+from oslet.run.supervisor import carriers, worded
 from oslet.run.supervisor import lives as living
-from oslet.run.supervisor import worded
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.deciding import Asked
 from oslet.run.supervisor.filling import Given
@@ -167,8 +167,10 @@ class Supervisor:
                     self._start(connection, request, fds)
                 case wire.Start():
                     self._start(connection, self.service.decisions.decide(request), fds)
-                case wire.Exec():
+                case wire.Exec() | wire.Visit():
                     self._enter(connection, request, fds)
+                case wire.Copy():
+                    self._answer(connection, wire.Ended(self._carry(request, fds)))
                 case wire.Wait():
                     self._wait(connection, request)
                 case wire.Stop():
@@ -219,10 +221,13 @@ class Supervisor:
         way = "--network host shares the machine's network"
         return f"no way out of this instance: {obstacle}{forwarded} ({way})"
 
-    def _enter(self, connection: socket.socket, request: wire.Exec, fds: tuple[int, ...]) -> None:
+    def _enter(self, connection: socket.socket, request: wire.Exec | wire.Visit, fds: tuple[int, ...]) -> None:
         service = self.service
         with _given(fds) as stdio:
-            pid, terminal = service.enter(request, stdio)
+            if isinstance(request, wire.Exec):
+                pid, terminal = service.enter(request, stdio)
+            else:
+                pid, terminal = service.visit(request, stdio)
         event = service.execs.get(pid)
         instance = records.observe(*records.find(service.state, request.ref))
         wire.send(connection, wire.Started(replace(instance, pid=pid)), () if terminal is None else (terminal,))
@@ -231,6 +236,13 @@ class Supervisor:
         if event:
             event.wait()
         self._answer(connection, wire.Ended(service.codes.pop(pid, 137)))
+
+    def _carry(self, request: wire.Copy, fds: tuple[int, ...]) -> int:
+        with _given(fds) as stdio:
+            if stdio is None:
+                raise RunError("a copy comes with three descriptors")
+            carrier = carriers.start(self.service.running(request.ref).record, request, stdio)
+        return os.waitstatus_to_exitcode(os.waitpid(carrier, 0)[1])
 
     def _wait(self, connection: socket.socket, request: wire.Wait) -> None:
         folder, record = records.find(self.service.state, request.ref)

@@ -12,8 +12,9 @@ from oslet.run.monitor import above
 from oslet.run.records import Record
 
 
-def carry(record: Record, asked: wire.Copy, stdio: tuple[int, int, int]) -> int:
-    """Copy, and return the carrier's exit code; it tells the client what went wrong. RunError if it can't be started."""
+def start(record: Record, asked: wire.Copy, stdio: tuple[int, int, int]) -> int:
+    """A carrier's pid; it is a child of this process, and tells the client what goes wrong. RunError if it can't be
+    started."""
     target = os.pidfd_open(record.pid)
     try:
         if records.began(record.pid) != record.pid_began:
@@ -21,7 +22,7 @@ def carry(record: Record, asked: wire.Copy, stdio: tuple[int, int, int]) -> int:
         words = ["in", asked.path, str(record.uid), str(record.gid)] if asked.into else ["out", asked.path]
         copies = [above(fd) for fd in (*stdio, target)]
         try:
-            carrier = os.posix_spawn(
+            return os.posix_spawn(
                 sys.executable,
                 [sys.executable, "-I", "-S", carrying.__file__, *words],
                 {"PYTHONUTF8": "1"},
@@ -34,5 +35,3 @@ def carry(record: Record, asked: wire.Copy, stdio: tuple[int, int, int]) -> int:
                 os.close(fd)
     finally:
         os.close(target)
-    wire.close(stdio)  # its end of the client's pipes is the only one now
-    return os.waitstatus_to_exitcode(os.waitpid(carrier, 0)[1])

@@ -15,7 +15,8 @@ from oslet.run.wishing import OPTIONS, bound, said, wished
 from oslet.run.words import read
 from oslet.store import Store
 
-_SIMPLE = {"detach", "name", "publish", "env", "memory", "cpus", "pids", "network", "allow", "restart", "rm", "interactive"}
+_LIMITS = {"memory", "cpus", "pids"}
+_SIMPLE = _LIMITS | {"name", "detach", "rm", "interactive", "restart", "env", "publish", "network", "allow"}
 """Options that need nothing of the client's: no folder, no terminal."""
 
 
