@@ -1,10 +1,9 @@
-#!python -IS
-"""The command ``oslet``: a start in as little time as Python lets it take, and all else by ``oslet.cli.main``.
+"""``oslet run`` in as little time as Python lets it take; all else is ``oslet.cli.main``'s.
 
-Installed as a script of its own, which imports nothing but modules in C: ``os``, ``socket`` and ``signal`` would take
-as long as the start. It hands the words of ``oslet run NAME …`` to a supervisor that is there (``run/wire.py``), which
-reads them, and is what that starts: its streams, signals and exit code. Where the words, the streams or the supervisor
-aren't of the simple kind, nothing was started, and the whole command line begins anew.
+It imports nothing but modules in C (``os``, ``socket`` and ``signal`` would take as long as the start), and is imported
+alone, without this package (``command/oslet-python``). It hands the words of ``oslet run NAME …`` to a supervisor that is
+there (``run/wire.py``), which reads them, and is what that starts: its streams, signals and exit code. Where the words,
+the streams or the supervisor aren't of the simple kind nothing was started, and the whole command line begins anew.
 """
 
 import _signal  # type: ignore[import-not-found]
@@ -27,7 +26,7 @@ def main() -> None:
     code = start(words)
     if code is not None:
         posix._exit(code)  # what the interpreter would tidy up goes with the process
-    if not sys.flags.no_site:  # an installer has dropped the arguments of the first line, as pip does
+    if not sys.flags.no_site:
         from oslet.cli.main import main as whole
 
         whole(words)
@@ -229,7 +228,3 @@ def _streams() -> tuple[int, int, int] | None:
 def _is_null(number: int) -> bool:
     found = posix.fstat(number)
     return (found.st_mode & _KIND, found.st_rdev) == _NULL
-
-
-if __name__ == "__main__":
-    main()
