@@ -1,9 +1,10 @@
 """``oslet run`` in as little time as Python lets it take; all else is ``oslet.cli.main``'s.
 
 It imports nothing but modules in C (``os``, ``socket`` and ``signal`` would take as long as the start), and is imported
-alone, without this package (``command/oslet-python``). It hands the words of ``oslet run NAME …`` to a supervisor that is
-there (``run/wire.py``), which reads them, and is what that starts: its streams, signals and exit code. Where the words,
-the streams or the supervisor aren't of the simple kind nothing was started, and the whole command line begins anew.
+alone, without this package (``command/oslet-python``). It hands the words of ``oslet run NAME …`` to a supervisor that
+is there (``run/wire.py``), which reads them, and is what that starts: its streams, signals and exit code. Where the
+words, the streams or the supervisor aren't of the simple kind nothing was started, and the whole command line begins
+anew.
 """
 
 import _signal  # type: ignore[import-not-found]
@@ -59,16 +60,20 @@ class _Start:
         before = {number: _signal.signal(number, self._caught_one) for number in _FORWARDED}
         try:
             said = self._begin(text, streams)
-            if said[:1] != b"s":
+            if not said:  # it may have been started, so it is not started again
+                posix.write(2, b"oslet: the supervisor was killed while it made this\n  try again\n")
+                return 6
+            if said[:1] not in (b"a", b"d"):
                 return None
             number, image, notice = said[1:].split(b"\0")
             if notice:
                 posix.write(2, notice + b"\n")
-            if streams is None:
+            if said[:1] == b"d":
                 posix.write(1, number + b"\n")
                 return 0
-            self._caught.clear()
-            return self._ended(self._relay(number), image)
+            code = self._relay(number)
+            self._caught.clear()  # they were the instance's
+            return self._ended(code, image)
         finally:
             for signal, handler in before.items():
                 _signal.signal(signal, handler)
@@ -88,7 +93,8 @@ class _Start:
         whole = len(text).to_bytes(4, "little") + text
         try:
             sent = self._connection.sendmsg([whole], ancillary, _socket.MSG_NOSIGNAL)
-            self._connection.sendall(whole[sent:])
+            if sent < len(whole):
+                self._connection.sendall(whole[sent:])
             return self._heard()
         except OSError:
             return b""

@@ -191,7 +191,7 @@ def _enter() -> None:
 
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.setns(_PIDFD, _NEWUSER_NEWNS):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        raise CarryError(f"the instance can't be entered, or has ended: {os.strerror(ctypes.get_errno())}")
     os.close(_PIDFD)
     with suppress(OSError):
         os.setgroups([])

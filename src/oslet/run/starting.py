@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def request(sealed: Sealed, arguments: Arguments, wish: Wish, places: Places, *,
         data=str(places.data),
         arguments=plain(arguments.values),
         wish=wish._replace(volumes=volumes.absolute(wish.volumes)),
-        token=secrets.token_hex(8),
+        token=os.urandom(8).hex(),
         attached=attached,
     )
 

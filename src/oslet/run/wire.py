@@ -112,8 +112,9 @@ Request: TypeAlias = Start | Exec | Visit | Copy | Wait | Stop | Park | Ask | Pr
 
 class Words(NamedTuple):
     """The words of ``oslet run``, unread, of a client whose store is at ``home``; or, with the mode ``wait``, the id of
-    an instance that such a client waits for. The mode of a start is ``attached`` (its descriptors come along) or
-    ``detached``. They come as a NUL byte, the version, the mode, the home and the words, with NUL bytes between.
+    an instance that such a client waits for. The mode of a start is ``attached`` if its descriptors come along, else
+    ``detached``: only something in the background can be started then. They come as a NUL byte, the version, the mode,
+    the home and the words, with NUL bytes between.
     """
 
     mode: str
@@ -122,7 +123,10 @@ class Words(NamedTuple):
 
 
 class Plain(socket.socket):
-    """A connection whose client reads no JSON. What such a client sends later are the numbers of signals."""
+    """A connection whose client reads no JSON. What such a client sends later are the numbers of signals. One that
+    isn't ``attached`` is told of no end."""
+
+    attached = False
 
     def signals(self) -> tuple[int, ...]:
         """Those that came; none if the client is gone."""
@@ -161,12 +165,14 @@ class Waiting(Struct, frozen=True, tag="waiting"):
 Reply: TypeAlias = Started | Ended | Failed | Waiting
 
 
-def plain(reply: Reply) -> bytes:
-    """``s``, the id, image and notice of what was started, with NUL bytes between; ``e`` and the exit code; or ``f``:
-    the client is to begin anew, as one that can be told more."""
+def plain(reply: Reply, *, attached: bool) -> bytes:
+    """``a`` (``d`` in the background), the id, image and notice of what was started, with NUL bytes between; ``e`` and
+    the exit code; or ``f``: the client is to begin anew, as one that can be told more."""
     match reply:
         case Started(instance, notice):
-            return "\0".join((f"s{instance.id}", instance.image, notice)).encode("utf-8", "replace")
+            return "\0".join((f"{'a' if attached else 'd'}{instance.id}", instance.image, notice)).encode(
+                "utf-8", "replace"
+            )
         case Ended(code):
             return b"e%d" % code
         case _:
@@ -179,7 +185,10 @@ _replies: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
 
 
 def send(connection: socket.socket, message: Request | Reply, fds: tuple[int, ...] = ()) -> None:
-    data = plain(message) if isinstance(connection, Plain) else _encoder.encode(message)  # type: ignore[arg-type]
+    if isinstance(connection, Plain):
+        data = plain(message, attached=connection.attached)  # type: ignore[arg-type]
+    else:
+        data = _encoder.encode(message)
     whole = len(data).to_bytes(4, "little") + data
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     sent = connection.sendmsg([whole], rights, socket.MSG_NOSIGNAL)

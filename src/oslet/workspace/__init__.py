@@ -16,7 +16,6 @@ from oslet.model.plan import Plan
 from oslet.model.source import Debian, Oci, Source
 from oslet.model.tree import Contents, Tree
 from oslet.store import Store, home
-from oslet.workspace.declared import Declared
 
 if TYPE_CHECKING:
     from oslet.build.place import Placement
@@ -27,11 +26,23 @@ if TYPE_CHECKING:
     from oslet.trim.difference import Difference
     from oslet.trim.features import Price
     from oslet.trim.why import Answer
+    from oslet.workspace.declared import Declared as Declared
     from oslet.workspace.running import Running
 
 __all__ = ["Declared", "Planned", "Workspace", "machine_arch"]
 
 PLAIN = Debian()
+
+
+def __getattr__(name: str) -> Any:
+    """What reads declarations is loaded when it is first used: an image that is there needs none read."""
+    if name == "Declared":
+        from oslet.workspace.declared import Declared
+
+        return Declared
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 Progress: TypeAlias = Callable[[str, int, int], None]
 
 
@@ -219,6 +230,8 @@ class Workspace:
         if target.endswith(".toml"):
             if not Path(target).exists():
                 raise DeclarationError("no such file", where=target)
+            from oslet.workspace.declared import Declared
+
             return self.build(Declared.read(Path(target), build_arguments), witnessed=witnessed)
         return Built(*self.store.find(target))
 

@@ -128,9 +128,11 @@ class Supervisor:
         self._last = time.monotonic()
         request, fds = read
         if isinstance(request, wire.Words):
-            connection = wire.Plain(fileno=connection.detach())
-            connection.settimeout(10)
-            return self._begin(connection, self._understood(request), fds)
+            understood = self._understood(request)
+            plain = wire.Plain(fileno=connection.detach())
+            plain.settimeout(10)
+            plain.attached = isinstance(understood, wire.Start) and understood.attached
+            return self._begin(plain, understood, fds)
         return self._begin(connection, request, fds)
 
     def _understood(self, words: wire.Words) -> wire.Request | None:

@@ -34,7 +34,7 @@ def start(asked: wire.Words) -> wire.Start | None:
     detached = "detach" in found.options
     if root is None or not found.options.keys() <= _SIMPLE or secret & found.given.keys():
         return None
-    if detached != (asked.mode == "detached"):
+    if not detached and asked.mode != "attached":
         return None
     wish = wished(found.options, found.command)
     wish = wish if detached else wish._replace(remove=True)
