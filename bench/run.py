@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from bench import breadth, build, sizes, start, words
+from bench import breadth, build, escapes, fresh, sizes, start, words
 from bench.measure import ROOT, Figure, Skip, machine, say, table, version
 
 T = TypeVar("T")
@@ -24,9 +24,10 @@ SUBJECTS: dict[str, Callable[[Path], list[Figure]]] = {
     "agreement": words.agreement,
     "build": build.builds,
     "start": start.starts,
+    "postgres": fresh.databases,
     "memory": build.memory,
 }
-SECTIONS: dict[str, Callable[[Path], str]] = {"sizes": sizes.section}
+SECTIONS: dict[str, Callable[[Path], str]] = {"sizes": sizes.section, "escapes": escapes.section}
 """Subjects that are a section of their own in bench/results.md, below a heading of that name."""
 RESULTS = ROOT / "bench" / "results.md"
 TOOLS = (

@@ -13,8 +13,8 @@ import pytest
 from oslet.errors import RunError
 from oslet.run import Wish, execute
 from oslet.run.carrying import CarryError, pack, unpack
-from oslet.run.copying import fetch, put
 from oslet.run.monitor import Stdio
+from oslet.run.transfer import fetch, put
 from oslet.run.visiting import visit
 
 from .conftest import Toy

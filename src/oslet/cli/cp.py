@@ -22,7 +22,7 @@ def command(source: str, dest: str, as_json: bool) -> None:
     devices, sockets and pipes are left out.
     """
     from oslet.cli import render
-    from oslet.run.copying import fetch, put
+    from oslet.run.transfer import fetch, put
 
     origin, goal = inside(source), inside(dest)
     if (origin is None) == (goal is None):

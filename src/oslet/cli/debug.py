@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from oslet.cli.targets import spelled
 from oslet.cli.usage import usage
 from oslet.run.words import Option, pair, read
 
@@ -39,7 +40,7 @@ def quick(words: Sequence[str]) -> int:
     with progress() as listen:
         workspace = Workspace(progress=listen, notice=talk)
         _, record = find(workspace.places.state, instance)
-        built = workspace.image(options["image"][-1]) if "image" in options else tools(workspace)
+        built = workspace.image(spelled(options["image"][-1])) if "image" in options else tools(workspace)
         sealed = workspace.sealed(built)
     wish = Wish(
         env=tuple(pair(e, "=", "--env") for e in options.get("env", [])),

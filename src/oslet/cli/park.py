@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from oslet.cli.targets import spelled
 from oslet.cli.usage import usage
 from oslet.errors import DeclarationError
 from oslet.run.wishing import OPTIONS as STARTS
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from oslet.workspace import Workspace
 
 _MOST = 10_000
-_ALIKE = ("volume", "memory", "cpus", "pids", "network", "help")
+_ALIKE = ("volume", "fresh", "memory", "cpus", "pids", "network", "seccomp", "read-only", "help")
 """What slots have to have in common with the starts that take them; all else is said at the start."""
 OPTIONS = (*(o for o in STARTS if o.name in _ALIKE), Option("json", "", "", "print what waits as JSON"))
 USAGE = "Usage: oslet park [OPTIONS] [TARGET N [--PARAM VALUE …] [OPTIONS]]"
@@ -34,7 +35,7 @@ def quick(words: Sequence[str]) -> int:
 
     if not before.rest:
         return _show(Workspace(), as_json="json" in before.options)
-    target, *after = before.rest
+    target, *after = spelled(before.rest[0]), *before.rest[1:]
     with progress() as listen:
         workspace = Workspace(progress=listen, notice=talk)
         built = workspace.image(target)
@@ -43,7 +44,7 @@ def quick(words: Sequence[str]) -> int:
             return usage(USAGE, ABOUT, OPTIONS, built.image.params, asked=True)
         if len(rest) != 1 or not rest[0].isdecimal() or int(rest[0]) > _MOST:
             raise DeclarationError("say how many are to wait", where="N", hint=f"oslet park {target} 2; 0 to {_MOST}")
-        arguments, wish = bound(built.image.params, given, os.environ), wished(options, ())
+        arguments, wish = bound(built.image.params, given, os.environ), workspace.fitted(built, wished(options, ()))
         from oslet.run import park
 
         places = workspace.places

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from oslet.cli.targets import spelled
 from oslet.cli.usage import usage
 from oslet.errors import RunError
 from oslet.run.wishing import OPTIONS, bound, said, wished
@@ -26,7 +27,7 @@ def quick(words: Sequence[str]) -> int:
     before = read(words, OPTIONS, stop_at_word=True)
     if "help" in before.options or not before.rest:
         return usage(USAGE, "Start an image with arguments.", OPTIONS, asked="help" in before.options)
-    target, *after = before.rest
+    target, *after = spelled(before.rest[0]), *before.rest[1:]
 
     from oslet.cli.render import progress, talk
     from oslet.workspace import Workspace
@@ -38,7 +39,7 @@ def quick(words: Sequence[str]) -> int:
         if "help" in options:
             return usage(USAGE, "", OPTIONS, built.image.params, asked=True)
         arguments = bound(built.image.params, given, os.environ)
-        wish = wished(options, command)
+        wish = workspace.fitted(built, wished(options, command))
         wish = wish._replace(tty=wish.tty and sys.stdin.isatty())
         bare = _untrimmed(workspace, built) if wish.watched else None
         sealed = bare or workspace.sealed(built)
@@ -62,7 +63,7 @@ def _attached(workspace: Workspace, built: Built, sealed: Sealed, arguments: Arg
         return workspace.store.load(sealed.tree, Tree)
 
     def ending(end: Ending) -> None:
-        if wish.watched:
+        if wish.heard:
             _tell_audit(workspace, built, end)
         elif end.code:
             from oslet.trim.missing import missing
@@ -72,6 +73,7 @@ def _attached(workspace: Workspace, built: Built, sealed: Sealed, arguments: Arg
 
     try:
         tools = workspace.instance_tools
+        workspace.foretell(sealed, arguments, wish, talk)
         return run(sealed, arguments, wish, tools, workspace.places, notice=talk, ending=ending)
     except RunError as error:
         from oslet.workspace.watching import explained
@@ -80,14 +82,18 @@ def _attached(workspace: Workspace, built: Built, sealed: Sealed, arguments: Arg
 
 
 def _tell_audit(workspace: Workspace, built: Built, end: Ending) -> None:
-    from oslet.cli.audit import lines
+    from oslet.cli.audit import call_lines, lines
     from oslet.cli.render import talk
     from oslet.trim.used import findings
 
     if end.watched is None or not end.watched.ended:
         talk("oslet: the audit ended before the instance did, so what follows is not all")
-    for line in lines(findings(end.watched, workspace.tree(built.image)) if end.watched else ()):
-        talk(line)
+    if end.watched and end.watched.image:
+        for line in lines(findings(end.watched, workspace.tree(built.image))):
+            talk(line)
+    if end.watched and end.watched.beyond is not None:
+        for line in call_lines(end.watched.beyond):
+            talk(line)
 
 
 def _detached(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oslet.cli.targets import spelled
 from oslet.cli.usage import usage
 from oslet.errors import BuildError, DeclarationError
 from oslet.run.wishing import NETWORK, bound, said, wished
@@ -32,21 +32,21 @@ def quick(words: Sequence[str]) -> int:
     before = read(words, OPTIONS, stop_at_word=True)
     if "help" in before.options or not before.rest:
         return usage(USAGE, ABOUT, OPTIONS, asked="help" in before.options)
-    file, *after = before.rest
+    file, *after = spelled(before.rest[0]), *before.rest[1:]
 
     from oslet.cli import render
-    from oslet.codec.declaration import read_toml
     from oslet.workspace import Declared, Workspace
     from oslet.workspace.checking import outcomes
+    from oslet.workspace.declared import unfilled
 
     with render.progress() as listen:
         workspace = Workspace(progress=listen, notice=render.talk)
-        params = [param for param in read_toml(Path(file).absolute()).params if param.at == "start"]
+        params = [param for param in unfilled(file).params if param.at == "start"]
         options, values, command = said(before.options, after, params, OPTIONS)
         if "help" in options:
             return usage(USAGE, ABOUT, OPTIONS, params, asked=True)
         given = dict(pair(word, "=", "--set") for word in options.get("set", []))
-        declared = Declared.read(Path(file), given)
+        declared = Declared.read(file, given)
         if not declared.oslet.checks:
             raise DeclarationError(
                 "it has no checks", where=file, hint='[[checks]] name = "front page", and http = "/" (or run, exec)'

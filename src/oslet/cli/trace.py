@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oslet.cli.targets import spelled
 from oslet.cli.usage import usage
 from oslet.errors import DeclarationError, RunError
 from oslet.run.wishing import NETWORK, bound, said, wished
@@ -42,10 +42,11 @@ def quick(words: Sequence[str]) -> int:
     before = read(words, OPTIONS, stop_at_word=True)
     if "help" in before.options or not before.rest:
         return usage(USAGE, ABOUT, OPTIONS, asked="help" in before.options)
-    target, *after = before.rest
+    target, *after = spelled(before.rest[0]), *before.rest[1:]
 
     from oslet.cli import render
-    from oslet.workspace import Workspace
+    from oslet.workspace import Declared, Workspace
+    from oslet.workspace.declared import is_declaration
     from oslet.workspace.watching import keep_trace, traced, untrimmed
 
     with render.progress() as listen:
@@ -67,9 +68,9 @@ def quick(words: Sequence[str]) -> int:
     finally:
         running.stop(grace=0)
         running.remove()
-    if target.endswith(".toml") and "dry-run" not in options:
-        seen = keep_trace(Path(target), seen, add="add" in options)
-        render.talk(f"{Path(target).with_suffix('.trace').name}: {len(seen.used)} paths used")
+    if is_declaration(target) and "dry-run" not in options:
+        seen = keep_trace(target, seen, add="add" in options)
+        render.talk(f"{Declared.read(target).trace_file.name}: {len(seen.used)} paths used")
     _report(workspace, built.image, seen, options)
     return code
 

@@ -43,5 +43,8 @@ def _type(param: Param) -> str:
 def _about(param: Param) -> str:
     from oslet.codec.kinds import show
 
-    default = "required" if param.required else f"default: {show(param.kind, param.default)}"
+    none = isinstance(param.kind, SecretKind)
+    default = (
+        "required" if param.required else "default: none" if none else f"default: {show(param.kind, param.default)}"
+    )
     return f"{param.help} ({default})" if param.help else f"({default})"

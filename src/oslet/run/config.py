@@ -87,9 +87,10 @@ def config(
     volumes: Sequence[tuple[str, str]],
     network: int | None = OWN,
     writable: bool = True,
+    filters: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The whole configuration. ``volumes`` are folders here and their paths inside; ``network`` is the descriptor of a
-    namespace to join, ``OWN`` for a new one, or None for the caller's."""
+    namespace to join, ``OWN`` for a new one, or None for the caller's; ``filters`` are ``seccomp()`` unless given."""
     namespaces = [{"type": name} for name in ("user", "mount", "pid", "ipc", "uts", "cgroup")]
     if network is not None:
         joined = {} if network == OWN else {"path": f"/proc/{os.getpid()}/fd/{network}"}
@@ -104,7 +105,7 @@ def config(
             "uidMappings": [_extent(e) for e in mapping.inner_uids],
             "gidMappings": [_extent(e) for e in mapping.inner_gids],
             "namespaces": namespaces,
-            "seccomp": seccomp(),
+            "seccomp": filters or seccomp(),
             "maskedPaths": list(MASKED),
             "readonlyPaths": list(READ_ONLY),
         },

@@ -59,7 +59,7 @@ class Visit(Struct, frozen=True, tag="visit"):
     like: Start
 
 
-class Copy(Struct, frozen=True, tag="copy"):
+class Carry(Struct, frozen=True, tag="carry"):
     """Carry the tar of a path of an instance to the second of three descriptors; or, ``into`` it, from the first. What
     goes wrong is said on the third, and the reply is an exit code."""
 
@@ -69,10 +69,11 @@ class Copy(Struct, frozen=True, tag="copy"):
 
 
 class Wait(Struct, frozen=True, tag="wait"):
-    """Tell when an instance has ended. An ``attached`` client's instance ends with it."""
+    """Tell when an instance has ended. An ``attached`` client's instance ends with it, ``grace`` seconds later."""
 
     ref: str
     attached: bool = False
+    grace: float = 10.0
 
 
 class Stop(Struct, frozen=True, tag="stop"):
@@ -84,10 +85,19 @@ class Stop(Struct, frozen=True, tag="stop"):
 
 
 class Park(Struct, frozen=True, tag="park"):
-    """Keep ``count`` slots waiting for starts like this one."""
+    """Keep ``count`` slots waiting for starts like this one; ``held``, only for as long as the connection."""
 
     like: Start
     count: int
+    held: bool = False
+
+
+class Copy(Struct, frozen=True, tag="copy"):
+    """Make the volume ``target`` of the folder ``data`` a copy of the folder ``source``."""
+
+    source: str
+    target: str
+    data: str
 
 
 class Ask(Struct, frozen=True, tag="ask"):
@@ -107,7 +117,7 @@ class Quit(Struct, frozen=True, tag="quit"):
     force: bool = False
 
 
-Request: TypeAlias = Start | Exec | Visit | Copy | Wait | Stop | Park | Ask | Probe | Quit
+Request: TypeAlias = Start | Exec | Visit | Carry | Wait | Stop | Park | Copy | Ask | Probe | Quit
 
 
 class Words(NamedTuple):

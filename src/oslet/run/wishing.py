@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from oslet.model.instance import Arguments
     from oslet.model.param import ItemKind, Param
     from oslet.run.asking import Wish
+    from oslet.run.filters import Mode
 
 NETWORK = Option("network", "", "private|none|host|NAME", "which network (default: the declaration's)")
 ALLOW = Option("allow", "", "HOST[:PORT]|NET/BITS|none", "what it may reach, and nothing else", many=True)
@@ -20,7 +21,10 @@ OPTIONS = (
     Option("wait", "w", "", "with -d: return when the health check passes"),
     Option("name", "n", "NAME", "the instance's name (default: the image's)"),
     Option("publish", "p", "[[IP:]PORT:]PORT", "publish a port elsewhere than on its own number", many=True),
-    Option("volume", "v", "NAME|DIR:PATH", "what stands behind a volume", many=True),
+    Option(
+        "volume", "v", "NAME|DIR[@clone]:PATH", "what stands behind a volume, or a clone that isn't kept", many=True
+    ),
+    Option("fresh", "", "", "keep no volume: each is a clone, of its snapshot or of the image's content"),
     Option("env", "e", "NAME=VALUE", "an environment variable", many=True),
     Option("memory", "m", "SIZE", "at most so much memory"),
     Option("cpus", "", "N", "at most so much of the processors"),
@@ -31,6 +35,8 @@ OPTIONS = (
     Option("tty", "t", "", "give it a terminal"),
     Option("interactive", "i", "", "keep standard input (in the foreground it always is)"),
     Option("audit", "", "", "run it with nothing left out, and say which of the dropped paths were asked for"),
+    Option("seccomp", "", "MODE", "default, log (record calls that the image has no use for) or image (refuse those)"),
+    Option("read-only", "", "", "let it write to its volumes, /tmp and /run only"),
     Option("rm", "", "", "leave nothing when it ends (in the foreground it never does)"),
     Option("json", "", "", "with -d: print the instance as JSON"),
     Option("help", "h", "", "this help; after TARGET, the image's params too"),
@@ -69,6 +75,7 @@ def wished(options: Mapping[str, list[str]], command: Sequence[str]) -> Wish:
     from oslet.model.param import FloatKind, IntKind, SizeKind
     from oslet.run.asking import Wish
     from oslet.run.limits import Limits
+    from oslet.run.volumes import written
 
     def number(name: str, kind: ItemKind) -> Any:
         try:
@@ -86,7 +93,10 @@ def wished(options: Mapping[str, list[str]], command: Sequence[str]) -> Wish:
             cpus=number("cpus", FloatKind(min=0.01)),
             pids=number("pids", IntKind(min=1)),
         ),
-        volumes=dict(pair(v, ":", "--volume", reverse=True) for v in options.get("volume", [])),
+        volumes={
+            path: written(what)
+            for path, what in (pair(v, ":", "--volume", reverse=True) for v in options.get("volume", []))
+        },
         publish=tuple(options.get("publish", ())),
         network=options["network"][-1] if "network" in options else None,
         allow=_allowed(options),
@@ -95,8 +105,20 @@ def wished(options: Mapping[str, list[str]], command: Sequence[str]) -> Wish:
         command=tuple(command),
         tty="tty" in options,
         remove="rm" in options,
+        fresh="fresh" in options,
         watched="audit" in options,
+        seccomp=_mode(options.get("seccomp", ["default"])[-1]),
+        read_only="read-only" in options,
     )
+
+
+def _mode(word: str) -> Mode:
+    from oslet.run.filters import MODES
+
+    for mode in MODES:
+        if word == mode:
+            return mode
+    raise DeclarationError(f"there is no way {word!r} of filtering", where="--seccomp", hint=", ".join(MODES))
 
 
 def _restarts(options: Mapping[str, list[str]]) -> Literal["no", "on-failure", "always"]:

@@ -12,7 +12,7 @@ from oslet.run.monitor import above
 from oslet.run.records import Record
 
 
-def start(record: Record, asked: wire.Copy, stdio: tuple[int, int, int]) -> int:
+def start(record: Record, asked: wire.Carry, stdio: tuple[int, int, int]) -> int:
     """A carrier's pid; it is a child of this process, and tells the client what goes wrong. RunError if it can't be
     started."""
     target = os.pidfd_open(record.pid)

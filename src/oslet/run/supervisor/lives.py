@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from oslet.errors import RunError
@@ -37,6 +38,7 @@ class Life:
         self.ended = threading.Event()
         self.code = 137
         self.stopping = False
+        self.held = False
         self.halted = threading.Event()
         self.beginning = threading.Lock()
         """Held while it is being made: an end that comes meanwhile waits."""
@@ -65,8 +67,12 @@ class Lives:
         self.lock = threading.RLock()
         self._by_id: dict[str, Life] = {}
         self._by_pid: dict[int, Life] = {}
+        self._by_token: dict[str, Life] = {}
         self._named: dict[str, str] = {}
         self._ended: dict[str, list[Path]] = {}
+        self._rubbish: SimpleQueue[Path | None] = SimpleQueue()
+        self._sweeper = threading.Thread(target=self._sweep, daemon=True)
+        self._sweeper.start()
 
     def __iter__(self) -> Iterator[Life]:
         with self.lock:
@@ -104,6 +110,7 @@ class Lives:
     def add(self, life: Life) -> None:
         with self.lock:
             self._by_id[life.record.id] = life
+            self._by_token[life.record.token] = life
             self._by_pid[life.record.pid] = life
             self._named[life.record.name] = life.record.id
 
@@ -115,16 +122,25 @@ class Lives:
             life.captured, life.plug = slot.captured, slot.plug
             self._by_pid[record.pid] = life
 
+    def ended(self, life: Life) -> None:
+        """Its process has; what the keeper may say of that pid again is no second end."""
+        with self.lock:
+            self._by_pid.pop(life.record.pid, None)
+
     def of(self, pid: int) -> Life | None:
         return self._by_pid.get(pid)
 
     def get(self, id: str) -> Life | None:  # noqa: A002
         return self._by_id.get(id)
 
+    def asked(self, token: str) -> Life | None:
+        return self._by_token.get(token)
+
     def close(self, life: Life) -> None:
         """Its last end: the name is free again, and who waits is told."""
         with self.lock:
             self._by_id.pop(life.record.id, None)
+            self._by_token.pop(life.record.token, None)
             self._by_pid.pop(life.record.pid, None)
             if self._named.get(life.record.name) == life.record.id:
                 del self._named[life.record.name]
@@ -135,11 +151,23 @@ class Lives:
         with self.lock:
             self._ended.setdefault(name, []).append(folder)
 
-    def discard(self, name: str) -> None:
-        """Remove what ended instances of that name left but their volumes."""
+    def discard(self, life: Life) -> None:
+        """Remove what ended instances of its name left, before it, but their volumes."""
         with self.lock:
-            folders = self._ended.pop(name, ())
+            folders = self._ended.pop(life.record.name, [])
+            if life.folder in folders:  # it is quick
+                folders.remove(life.folder)
+                self._ended[life.record.name] = [life.folder]
         for folder in folders:
+            self._rubbish.put(folder)
+
+    def shut(self) -> None:
+        """Return once all that was discarded is gone."""
+        self._rubbish.put(None)
+        self._sweeper.join()
+
+    def _sweep(self) -> None:
+        while folder := self._rubbish.get():
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -155,7 +183,8 @@ def clear(life: Life, runtime: Path, drop: Callable[[str], None]) -> None:
 
 
 def kill(record: Record, number: int) -> None:
-    """A signal to an instance's first process, if it is still that one."""
+    """A signal to an instance's first process, if it is still that one. RunError if another keeper's user namespace, of
+    which this process is no part, is around it."""
     import signal
 
     try:
@@ -167,5 +196,7 @@ def kill(record: Record, number: int) -> None:
             signal.pidfd_send_signal(target, number)
     except ProcessLookupError:
         pass
+    except PermissionError:
+        raise RunError(f"{record.name} is in the user namespace of a keeper that was killed") from None
     finally:
         os.close(target)

@@ -25,9 +25,14 @@ class _Pool:
     def __init__(self, fill: Callable[[], Slot]) -> None:
         self.fill = fill
         self.slots: list[Slot] = []
-        self.asked = 0
+        self.said = 0
+        self.leases: dict[object, int] = {}
         self.until = 0.0
         self.not_before = 0.0
+
+    @property
+    def asked(self) -> int:
+        return self.said + sum(self.leases.values())
 
     @property
     def wanted(self) -> int:
@@ -54,7 +59,7 @@ class Pools:
             if pool is None or not pool.slots:
                 return None
             self._taken = time.monotonic()
-            return pool.slots.pop()
+            return pool.slots.pop(0)
 
     def has(self, layout: Layout) -> bool:
         pool = self._pools.get(layout.key)
@@ -71,17 +76,26 @@ class Pools:
                 old.until = 0.0
             self._news.notify()
 
-    def keep(self, layout: Layout, count: int, fill: Callable[[], Slot]) -> None:
-        """Have ``count`` slots wait from now on, and return once they do. RunError when one can't be made."""
+    def keep(self, layout: Layout, count: int, fill: Callable[[], Slot], lease: object = None) -> None:
+        """Have ``count`` slots wait from now on, or until the ``lease`` is released, beside those of other leases, and
+        return once they do. RunError when one can't be made."""
         with self._lock:
             pool = self._pools.setdefault(layout.key, _Pool(fill))
-            pool.asked = count
+            if lease is None:
+                pool.said = count
+            else:
+                pool.leases[lease] = count
             self._news.notify()
-        while len(pool.slots) < count and not self._closed:
+        while len(pool.slots) < pool.asked and not self._closed:
             slot = fill()
             with self._lock:
                 pool.slots.append(slot)
         self.trim()
+
+    def release(self, lease: object) -> None:
+        with self._lock:
+            for pool in self._pools.values():
+                pool.leases.pop(lease, None)
 
     def lost(self, pid: int) -> Slot | None:
         """A waiting slot whose process has ended."""
@@ -120,7 +134,8 @@ class Pools:
         with self._lock:
             self._closed = True
             for pool in self._pools.values():
-                pool.asked, pool.until = 0, 0.0
+                pool.said, pool.until = 0, 0.0
+                pool.leases.clear()
             self._news.notify()
         self._filler.join()
         self.trim()

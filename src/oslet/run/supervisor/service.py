@@ -13,14 +13,15 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from oslet.codec import canonical
 from oslet.errors import RunError
 from oslet.model.oslet import Exec
-from oslet.run import config, placing, records, watching, wire
+from oslet.run import cloning, config, network, placing, records, snapshots, watching, wire
 from oslet.run.asking import Clone
 from oslet.run.health import answers, healthy
 from oslet.run.records import Record
 from oslet.run.supervisor import lives as living
-from oslet.run.supervisor import mounts, slots, visiting
+from oslet.run.supervisor import mounts, preparing, slots, visiting
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.deciding import Asked, Decisions, hostname
 from oslet.run.supervisor.deciding import record as record_of
@@ -35,6 +36,8 @@ from oslet.run.supervisor.wiring import Wiring
 
 _TAKEN_DOWN = 10.0
 """Seconds that the kernel may take to end an instance that was killed."""
+_TRIES = 8
+"""How often a free port may turn out to be taken."""
 Stdio = tuple[int, int, int] | None
 
 
@@ -55,14 +58,32 @@ class Service:
         self.execs: dict[int, threading.Event] = {}
         self.codes: dict[int, int] = {}
         self._visitors: dict[int, str] = {}
+        self.processes: dict[str, int] = {}
+        """Descriptors, by id, of instances that the keeper had no hold of; see ``orphans``."""
         self._captures = captures
         self.probing = Probing(self.lives, self.events, self._lives_well)
+
+    # Volumes
+
+    def copy(self, asked: wire.Copy) -> None:
+        """A volume that begins as a copy of a folder. RunError while an instance has that one."""
+        self._at_rest(asked.source)
+        cloning.clone(Path(asked.source), Path(asked.target), Path(asked.data))
+
+    def _at_rest(self, folder: str) -> None:
+        """RunError for what an instance may be writing to: a clone is of one moment."""
+        for life in self.lives:
+            written = map(Path, life.record.volumes)
+            if any(each.is_relative_to(folder) or Path(folder).is_relative_to(each) for each in written):
+                name = life.record.name
+                what = f"the volume {Path(folder).name} is in use by {name}"
+                raise RunError(what, hint=f"oslet stop {name}, so that a clone of it is of one moment")
 
     # Starting
 
     def repeated(self, start: wire.Start) -> Life | None:
         """The instance that an earlier supervisor made of the same request, before its client had the answer."""
-        return next((life for life in self.lives if life.record.token == start.token), None)
+        return self.lives.asked(start.token)
 
     def start(self, asked: Asked, stdio: Stdio) -> tuple[Life, int | None]:
         """An instance, running; the other end of its terminal, if it is attached and has no ``stdio``."""
@@ -71,15 +92,21 @@ class Service:
         slot = None
         try:
             layout = asked.layout if name == asked.name else self.decisions.layout(asked, name)
-            slot = None if start.wish.watched else self.pools.take(layout)
-            slot = slot or self.filling.fill(asked.facts, layout, name, watched=start.wish.watched)
+            begins = [v.host.of for v in layout.attached if isinstance(v.host, Clone)]
+            changing = [folder for folder in begins if folder and not snapshots.within(folder)]
+            for folder in changing:
+                self._at_rest(folder)
+            slot = None if start.wish.heard else self.pools.take(layout)
+            if slot is None:
+                preparing.prepare(self, asked, layout)
+                slot = self.filling.fill(asked.facts, layout, name, watched=start.wish.watched)
             made = self._become(asked, slot, name, stdio)
         except BaseException:
             self.lives.unname(name)
             if slot:
                 self.filling.spill(slot)
             raise
-        if not start.wish.watched and all(isinstance(v.host, Clone) for v in layout.attached):
+        if not start.wish.heard and not changing and len(begins) == len(layout.attached):
             self.pools.expect(layout, partial(self.filling.fill, asked.facts, layout, asked.name))
         return made
 
@@ -93,8 +120,8 @@ class Service:
                 self._furnish(asked, slot, name)
                 if start.wish.restart != "no":
                     self._remember(life)
-                self.wiring.open(life.record)
-                records.create(folder, life.record)
+                self._open(asked, life)
+                os.write(slot.record, canonical(life.record))
                 self.lives.add(life)
                 return life, self._take(asked, slot, life.record, stdio)
             except BaseException:
@@ -102,18 +129,31 @@ class Service:
                 self.keeper.drop(f"{slot.id}/asked")
                 raise
 
+    def _open(self, asked: Asked, life: Life) -> None:
+        """Let its ports answer; where one of the kernel's choice was taken meanwhile, another."""
+        for _ in range(_TRIES):
+            try:
+                self.wiring.open(life.record)
+                return
+            except network.TakenError:
+                others = network.published(asked.contract.ports, asked.start.wish.publish)
+                if others == life.record.published:
+                    raise
+                life.record = replace(life.record, published=others)
+        self.wiring.open(life.record)
+
     def _take(self, asked: Asked, slot: Slot, record: Record, stdio: Stdio) -> int | None:
         if not asked.start.attached:
             for captured in slot.captured:
                 self._captures(captured)
             stdio = (_null(), slot.writing[0], slot.writing[1])
-        return slot.take(Launch(asked.command, record.env, record.workdir, stdio))
+        return slot.take(Launch(asked.command, record.env, record.workdir, stdio, asked.facts.lock(asked.layout)))
 
     def _furnish(self, asked: Asked, slot: Slot, name: str) -> None:
         facts, image = asked.facts, asked.facts.image
         slot.call(hostname(name), asked.network)
-        if image.rendered:
-            nodes = placing.rendered(image.rendered, image.params, asked.arguments, image.uid, image.gid)
+        if asked.rendered:
+            nodes = placing.rendered(asked.rendered, image.params, asked.arguments, image.uid, image.gid)
             placing.add(slot.folder, nodes, facts.index, facts.mapping)
 
     def _remember(self, life: Life) -> None:
@@ -215,6 +255,7 @@ class Service:
     def end(self, life: Life, code: int) -> None:
         """An instance's process has ended: start it again, if that is wished, or write down its end."""
         life.code = code
+        self.lives.ended(life)
         living.clear(life, self.runtime, self.keeper.drop)
         self.wiring.close(life.record.plug)
         pause = life.pause()
@@ -227,7 +268,8 @@ class Service:
         self.close(life)
 
     def close(self, life: Life) -> None:
-        self.keeper.drop(f"{life.record.id}/asked")
+        for what in ("asked", "process"):
+            self.keeper.drop(f"{life.record.id}/{what}")
         self.events.tell("exit", life.record, code=life.code)
         if life.record.remove and not life.record.attached:
             shutil.rmtree(life.folder, ignore_errors=True)
@@ -241,13 +283,16 @@ class Service:
             return self.close(life)
         slot: Slot | None = None
         try:
-            asked = self.decisions.decide(life.asked)
+            asked = self.decisions.decide(life.asked)._replace(published=life.record.published)
             layout = self.decisions.layout(asked, life.record.name)
-            slot = self.pools.take(layout) or self.filling.fill(asked.facts, layout, life.record.name)
+            slot = self.pools.take(layout)
+            if slot is None:
+                preparing.prepare(self, asked, layout)
+                slot = self.filling.fill(asked.facts, layout, life.record.name)
             self._furnish(asked, slot, life.record.name)
             for captured, stream in zip(slot.captured, (records.STDOUT, records.STDERR)):
                 captured.into(life.folder / stream)
-            (records.folders(self.state) / slot.id).rmdir()
+            shutil.rmtree(records.folders(self.state) / slot.id)
             record = replace(
                 record_of(asked, slot, life.record.name),
                 id=life.record.id,
@@ -284,18 +329,24 @@ class Service:
         """Take over what an earlier supervisor left: instances that run, and the remains of what was being made."""
         kept = dict(self.keeper.kept)
         for folder, record in records.records(self.state):
+            if (process := kept.pop(f"{record.id}/process", None)) is not None:
+                self.processes[record.id] = process
             over = record.boot != records.boot() or (folder / records.EXIT).exists()
             if over or not (record.restarting or records.there(record)):
                 self.lives.left(record.name, folder)
                 continue
-            life = Life(folder, record, _asked(kept.pop(f"{record.id}/asked", None)))
+            asked = kept.pop(f"{record.id}/asked", None)
+            if asked is None:  # its keeper and its supervisor were killed together, and what it was asked with is lost
+                record = replace(record, restart="no")
+                records.write(folder, record)
+            life = Life(folder, record, _asked(asked))
             for short, stream in (("out", records.STDOUT), ("err", records.STDERR)):
                 if (pipe := kept.pop(f"{record.slot}/{short}", None)) is not None:
                     life.captured.append(Captured(pipe, folder / stream))
                     self._captures(life.captured[-1])
             self.lives.add(life)
-            if record.restarting:
-                self.end(life, life.code)
+            if record.restarting and not records.there(record):
+                self.end(life, life.code)  # else the keeper has yet to tell of the end before
         for name, fd in kept.items():
             if not name.startswith("network/"):
                 self.keeper.drop(name)

@@ -16,7 +16,8 @@ from oslet.run.words import read
 from oslet.store import Store
 
 _LIMITS = {"memory", "cpus", "pids"}
-_SIMPLE = _LIMITS | {"name", "detach", "rm", "interactive", "restart", "env", "publish", "network", "allow"}
+_REACH = {"publish", "network", "allow"}
+_SIMPLE = _LIMITS | _REACH | {"name", "detach", "rm", "interactive", "restart", "env", "fresh", "read-only"}
 """Options that need nothing of the client's: no folder, no terminal."""
 
 
@@ -24,7 +25,7 @@ def start(asked: wire.Words) -> wire.Start | None:
     """The start that the words ask for. DeclarationError or RunError for what can't be read or found."""
     home = Path(asked.home)
     before = read(asked.words, OPTIONS, stop_at_word=True)
-    if not before.rest or before.rest[0].endswith(".toml"):
+    if not before.rest or ":" in before.rest[0] or before.rest[0].endswith(".toml"):
         return None
     store = Store(home)
     digest, image = store.find(before.rest[0])
