@@ -161,8 +161,8 @@ class TestTerminals:
     @pytest.mark.parametrize("verb", ["run", "exec"])
     def test_a_terminal_has_a_size_a_key_for_interrupts_and_is_left_as_it_was(self, box: Box, verb: str) -> None:
         script = (
-            "trap 'echo caught; exit 4' INT; while ! busybox stty size; do busybox sleep 0.05; done;"
-            "while :; do busybox sleep 0.05; done"
+            "trap 'echo caught; exit 4' INT; while [ -z \"$size\" ]; do size=$(busybox stty size 2>/dev/null); done;"
+            "echo $size; while :; do busybox sleep 0.05; done"
         )
         inside = ("busybox", "sh", "-c", script)
         words: tuple[str, ...] = ("run", "-t", "living-box", "--", *inside)
