@@ -8,18 +8,22 @@ from pathlib import Path
 import click
 
 from oslet.cli import build as build_verb
+from oslet.cli import debug as debug_verb
 from oslet.cli import exec as exec_verb
+from oslet.cli import park as park_verb
 from oslet.cli import run as run_verb
 from oslet.cli import test as test_verb
 from oslet.cli import trace as trace_verb
 from oslet.cli.verbs import VERBS, oslet
-from oslet.cli.words import Option
 from oslet.codec.reference import reference
+from oslet.run.words import Option
 
 QUICK = {
     "build": (build_verb.USAGE, build_verb.OPTIONS),
     "run": (run_verb.USAGE, run_verb.OPTIONS),
     "exec": (exec_verb.USAGE, exec_verb.OPTIONS),
+    "debug": (debug_verb.USAGE, debug_verb.OPTIONS),
+    "park": (park_verb.USAGE, park_verb.OPTIONS),
     "test": (test_verb.USAGE, test_verb.OPTIONS),
     "trace": (trace_verb.USAGE, trace_verb.OPTIONS),
 }

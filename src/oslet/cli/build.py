@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from oslet.cli.targets import spelled
-from oslet.cli.words import Option, pair, read, usage
+from oslet.cli.usage import usage
+from oslet.run.words import Option, pair, read
 
 OPTIONS = (
     Option("set", "s", "NAME=VALUE", "a build-time param's value", many=True),

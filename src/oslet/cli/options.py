@@ -71,6 +71,35 @@ target = click.argument("target", callback=spelled, shell_complete=named)
 instance = click.argument("instance", shell_complete=_instances)
 instances = click.argument("instances", nargs=-1, required=True, shell_complete=_instances)
 
+
+def paths(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """INSTANCE:, or files by the shell."""
+    found = _instances(ctx, param, incomplete) if "/" not in incomplete and incomplete else []
+    return [CompletionItem(f"{item.value}:") for item in found] or [CompletionItem(incomplete, type="file")]
+
+
+def when(ctx: click.Context, param: click.Parameter, word: str | None) -> float | None:
+    """A moment, as POSIX seconds: how long ago (``90``, ``10m``, ``2h``), or an ISO 8601 date or time."""
+    import time
+    from datetime import datetime
+
+    from oslet.codec.kinds import KindError, parse
+    from oslet.model.param import DurationKind
+
+    if word is None:
+        return None
+    try:
+        return time.time() - float(parse(DurationKind(), word))
+    except KindError:
+        pass
+    try:
+        return datetime.fromisoformat(word).timestamp()
+    except ValueError:
+        what = f"{word!r} is neither as long ago as 90s, 10m, 2h nor a time as 2026-01-31T12:00"
+        raise click.BadParameter(what) from None
+
+
+since = click.option("--since", metavar="WHEN", callback=when, help="From then on: 90s, 10m, 2h ago, or an ISO time.")
 stack = click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 
 

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from oslet.cli.targets import spelled
-from oslet.cli.words import Option, read, usage
+from oslet.cli.usage import usage
 from oslet.errors import DeclarationError, RunError
+from oslet.run.wishing import NETWORK, bound, said, wished
+from oslet.run.words import Option, read
 
 if TYPE_CHECKING:
     from oslet.model.image import Image
@@ -22,7 +24,7 @@ OPTIONS = (
     Option("publish", "p", "[[IP:]PORT:]PORT", "publish a port elsewhere than on its own number", many=True),
     Option("volume", "v", "NAME|DIR:PATH", "what stands behind a volume", many=True),
     Option("env", "e", "NAME=VALUE", "an environment variable", many=True),
-    Option("network", "", "private|host|none", "which network (default: the declaration's)"),
+    NETWORK,
     Option("add", "", "", "keep what the trace has already: several workloads, one trace"),
     Option("dry-run", "", "", "write no trace"),
     Option("top", "", "N", "how many unused files to list (default: 20)"),
@@ -43,7 +45,6 @@ def quick(words: Sequence[str]) -> int:
     target, *after = spelled(before.rest[0]), *before.rest[1:]
 
     from oslet.cli import render
-    from oslet.cli.run import bound, wished
     from oslet.workspace import Declared, Workspace
     from oslet.workspace.declared import is_declaration
     from oslet.workspace.watching import keep_trace, traced, untrimmed
@@ -51,16 +52,17 @@ def quick(words: Sequence[str]) -> int:
     with render.progress() as listen:
         workspace = Workspace(progress=listen, notice=render.talk)
         built = workspace.image(target, witnessed=False)
-        found = read(after, OPTIONS, built.image.params)
-        options = {n: before.options.get(n, []) + found.options.get(n, []) for n in (*before.options, *found.options)}
+        options, given, workload = said(before.options, after, built.image.params, OPTIONS)
         if "help" in options:
             return usage(USAGE, ABOUT, OPTIONS, built.image.params, asked=True)
         wish = wished(options, ())._replace(watched=True)
         bare = untrimmed(workspace, built)
-    running = workspace.start(built, bound(built.image.params, found.given), wish, notice=render.talk, sealed=bare)
+    running = workspace.start(
+        built, bound(built.image.params, given, os.environ), wish, notice=render.talk, sealed=bare
+    )
     try:
         running.ready()
-        code = _work(running, found.rest)
+        code = _work(running, workload)
         running.stop()
         seen = traced(workspace, running.id, built)
     finally:

@@ -43,6 +43,9 @@ READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tri
 OWN = -1
 """In a descriptor's place: a new network namespace that leads nowhere."""
 
+SHARED = ("user", "pid", "network", "ipc", "uts")
+"""What a visitor shares with an instance: all but the mounts."""
+
 TTY_GROUP = 5
 """Debian's ``tty``, which owns terminals where the instance has such a group."""
 
@@ -107,6 +110,15 @@ def config(
             "readonlyPaths": list(READ_ONLY),
         },
     }
+
+
+def join(told: dict[str, Any], joined: dict[str, int]) -> None:
+    """Have it share namespaces, given as open descriptors, with whom they are of: ids and host name are set there."""
+    linux = told["linux"]
+    paths = {kind: f"/proc/{os.getpid()}/fd/{fd}" for kind, fd in joined.items()}
+    linux["namespaces"] = [{"type": "mount"}, *({"type": kind, "path": path} for kind, path in paths.items())]
+    for part, key in ((linux, "uidMappings"), (linux, "gidMappings"), (told, "hostname")):
+        del part[key]
 
 
 @cache

@@ -120,7 +120,11 @@ def remove(state: Path, ref: str, *, force: bool = False) -> None:
 
 def stats(state: Path, ref: str) -> Stats:
     """RunError if the instance doesn't run."""
-    _, record = records.find(state, ref)
+    return used(records.find(state, ref)[1])
+
+
+def used(record: Record) -> Stats:
+    """What the instance of a record uses. RunError if it doesn't run."""
     if not records.alive(record):
         raise RunError(f"{record.name} doesn't run")
     pids = (record.pid, *records.descendants(record.pid)) if record.pid else ()

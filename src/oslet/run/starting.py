@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from oslet.errors import RunError
@@ -46,6 +47,14 @@ def park(
 ) -> None:
     """Have ``count`` slots wait for starts like this one, until it is said anew; returns once they do."""
     client.ask(places.state, wire.Park(request(sealed, arguments, wish, places), count), tools=tools)
+
+
+def waiting(state: Path) -> dict[str, int]:
+    """How many slots wait, by image; none where no supervisor was ever started, or none is now."""
+    if not (state / client.SOCKET).exists():
+        return {}
+    reply = client.ask(state, wire.Ask())
+    return {image: count for image, count in reply.slots.items() if count} if isinstance(reply, wire.Waiting) else {}
 
 
 class Parked:
@@ -101,7 +110,7 @@ def request(sealed: Sealed, arguments: Arguments, wish: Wish, places: Places, *,
         data=str(places.data),
         arguments=plain(arguments.values),
         wish=wish._replace(volumes=volumes.absolute(wish.volumes)),
-        token=secrets.token_hex(8),
+        token=os.urandom(8).hex(),
         attached=attached,
     )
 

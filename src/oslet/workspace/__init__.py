@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["Declared", "Planned", "Workspace", "machine_arch"]
 
 PLAIN = Debian()
+
+
 Progress: TypeAlias = Callable[[str, int, int], None]
 
 

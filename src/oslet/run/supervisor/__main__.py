@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import select
+import shutil
 import socket
 import sys
 import threading
@@ -24,7 +25,8 @@ from oslet.codec import decode
 from oslet.errors import OsletError, RunError
 from oslet.run import records, wire
 from oslet.run.keeping import SETTINGS, Settings
-from oslet.run.supervisor import orphans, preparing
+from oslet.run.supervisor import carriers, orphans, preparing, worded
+from oslet.run.supervisor import lives as living
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.deciding import Asked
 from oslet.run.supervisor.filling import Given
@@ -172,6 +174,25 @@ class Supervisor:
             return connection.close()
         self._last = time.monotonic()
         request, fds = read
+        if isinstance(request, wire.Words):
+            understood = self._understood(request)
+            plain = wire.Plain(fileno=connection.detach())
+            plain.settimeout(10)
+            plain.attached = isinstance(understood, wire.Start) and understood.attached
+            return self._begin(plain, understood, fds)
+        return self._begin(connection, request, fds)
+
+    def _understood(self, words: wire.Words) -> wire.Request | None:
+        with suppress(OsletError, OSError, ValueError, IndexError):  # its client begins anew, and is told then
+            if words.mode == "wait":
+                return wire.Wait(words.words[0], attached=True)
+            return worded.start(words) if words.mode else None
+        return None
+
+    def _begin(self, connection: socket.socket, request: wire.Request | None, fds: tuple[int, ...]) -> None:
+        if request is None:
+            wire.close(fds)
+            return self._answer(connection, RunError("these words are for a client that can read more"))
         if isinstance(request, wire.Start):
             with suppress(OsletError):  # which is told where it comes up again
                 asked = self.service.decisions.decide(request)
@@ -195,8 +216,10 @@ class Supervisor:
                     self._start(connection, request, fds)
                 case wire.Start():
                     self._start(connection, self.service.decisions.decide(request), fds)
-                case wire.Exec():
+                case wire.Exec() | wire.Visit():
                     self._enter(connection, request, fds)
+                case wire.Carry():
+                    self._answer(connection, wire.Ended(self._carry(request, fds)))
                 case wire.Wait():
                     self._wait(connection, request)
                 case wire.Stop():
@@ -249,10 +272,13 @@ class Supervisor:
         way = "--network host shares the machine's network"
         return f"no way out of this instance: {obstacle}{forwarded} ({way})"
 
-    def _enter(self, connection: socket.socket, request: wire.Exec, fds: tuple[int, ...]) -> None:
+    def _enter(self, connection: socket.socket, request: wire.Exec | wire.Visit, fds: tuple[int, ...]) -> None:
         service = self.service
         with _given(fds) as stdio:
-            pid, terminal = service.enter(request, stdio)
+            if isinstance(request, wire.Exec):
+                pid, terminal = service.enter(request, stdio)
+            else:
+                pid, terminal = service.visit(request, stdio)
         event = service.execs.get(pid)
         instance = records.observe(*records.find(service.state, request.ref))
         wire.send(connection, wire.Started(replace(instance, pid=pid)), () if terminal is None else (terminal,))
@@ -262,11 +288,18 @@ class Supervisor:
             event.wait()
         self._answer(connection, wire.Ended(service.codes.pop(pid, 137)))
 
+    def _carry(self, request: wire.Carry, fds: tuple[int, ...]) -> int:
+        with _given(fds) as stdio:
+            if stdio is None:
+                raise RunError("a copy comes with three descriptors")
+            carrier = carriers.start(self.service.running(request.ref).record, request, stdio)
+        return os.waitstatus_to_exitcode(os.waitpid(carrier, 0)[1])
+
     def _wait(self, connection: socket.socket, request: wire.Wait) -> None:
         folder, record = records.find(self.service.state, request.ref)
         if life := self.service.lives.get(record.id):
             return self._attach(connection, life, held=request.attached, grace=request.grace)
-        return self._answer(connection, wire.Ended(records.observe(folder, record).exit_code or 0))
+        return self._over(connection, records.observe(folder, record).exit_code or 0, folder)
 
     def _attach(self, connection: socket.socket, life: Life, *, held: bool, grace: float = 10.0) -> None:
         """Tell the connection of the life's end; a ``held`` one ends with its client."""
@@ -274,9 +307,13 @@ class Supervisor:
         def told() -> None:
             life.ended.wait()
             self._unhear(descriptor)
-            self._answer(connection, wire.Ended(life.code))
+            self._over(connection, life.code, life.folder)
 
-        def gone() -> None:
+        def heard() -> None:
+            if isinstance(connection, wire.Plain) and (numbers := connection.signals()):
+                for number in numbers:
+                    living.kill(life.record, number)
+                return
             self._unhear(descriptor)
             if held and not life.ended.is_set():
                 stop = wire.Stop(life.record.id, grace, remove=True)
@@ -284,8 +321,17 @@ class Supervisor:
 
         life.held |= held
         descriptor = connection.fileno()
-        self._hear(descriptor, gone)
+        self._hear(descriptor, heard)
         threading.Thread(target=told, daemon=True).start()
+
+    def _over(self, connection: socket.socket, code: int, folder: Path) -> None:
+        """Tell of an end. A client that can ask for nothing more has gone when nothing is left."""
+        if not isinstance(connection, wire.Plain):
+            return self._answer(connection, wire.Ended(code))
+        with suppress(OSError):
+            wire.send(connection, wire.Ended(code))
+        shutil.rmtree(folder, ignore_errors=True)
+        return connection.close()
 
     def _park(self, connection: socket.socket, request: wire.Park) -> None:
         service = self.service

@@ -21,7 +21,7 @@ from oslet.run.asking import Clone
 from oslet.run.health import answers, healthy
 from oslet.run.records import Record
 from oslet.run.supervisor import lives as living
-from oslet.run.supervisor import mounts, preparing, slots
+from oslet.run.supervisor import mounts, preparing, slots, visiting
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.deciding import Asked, Decisions, hostname
 from oslet.run.supervisor.deciding import record as record_of
@@ -57,6 +57,7 @@ class Service:
         self.events = Events(state)
         self.execs: dict[int, threading.Event] = {}
         self.codes: dict[int, int] = {}
+        self._visitors: dict[int, str] = {}
         self.processes: dict[str, int] = {}
         """Descriptors, by id, of instances that the keeper had no hold of; see ``orphans``."""
         self._captures = captures
@@ -166,12 +167,29 @@ class Service:
 
     # Entering
 
-    def enter(self, asked: wire.Exec, stdio: Stdio) -> tuple[int, int | None]:
-        """One more command in an instance: its pid, and the other end of its terminal. RunError if it can't be run."""
-        _, record = records.find(self.state, asked.ref)
+    def running(self, ref: str) -> Life:
+        """An instance that runs. RunError for others."""
+        _, record = records.find(self.state, ref)
         life = self.lives.get(record.id)
         if life is None or not records.alive(record):
             raise RunError(f"{record.name} doesn't run", hint=f"oslet logs {record.name} has what it wrote")
+        return life
+
+    def visit(self, asked: wire.Visit, stdio: Stdio) -> tuple[int, int | None]:
+        """Tools beside an instance: their pid, and the other end of their terminal. RunError if they can't be run."""
+        life, like = self.running(asked.ref), self.decisions.decide(asked.like)
+        slot, launch = visiting.visit(life.record, like, self.runtime, self.given.crun, self.given.outer)
+        self.execs[slot.pid], self._visitors[slot.pid] = threading.Event(), slot.id
+        try:
+            return slot.pid, slot.take(launch._replace(stdio=stdio))
+        except RunError:
+            self.execs.pop(slot.pid, None)
+            raise
+
+    def enter(self, asked: wire.Exec, stdio: Stdio) -> tuple[int, int | None]:
+        """One more command in an instance: its pid, and the other end of its terminal. RunError if it can't be run."""
+        life = self.running(asked.ref)
+        record = life.record
         uid, gid = asked.user or (record.uid, record.gid)
         workdir = asked.workdir or record.workdir
         process = config.process(
@@ -222,6 +240,8 @@ class Service:
                     self.end(life, death.code)
         elif event := self.execs.pop(death.pid, None):
             self.codes[death.pid] = death.code
+            if visitor := self._visitors.pop(death.pid, ""):
+                shutil.rmtree(self.runtime / visitor, ignore_errors=True)
             event.set()
         elif slot := self.pools.lost(death.pid):
             self.filling.spill(slot)

@@ -153,9 +153,17 @@ def _receive(control: socket.socket) -> int:
 
 
 def fill(
-    number: str, facts: Facts, layout: Layout, runtime: Path, crun: Path, *, filters: Mapping[str, Any] | None = None
+    number: str,
+    facts: Facts,
+    layout: Layout,
+    runtime: Path,
+    crun: Path,
+    *,
+    filters: Mapping[str, Any] | None = None,
+    joined: dict[str, int] | None = None,
 ) -> Slot:
-    """A fresh slot with the id ``number``. RunError with what the kernel or the runtime said."""
+    """A fresh slot with the id ``number``, in the ``joined`` namespaces if there are any. RunError with what the kernel
+    or the runtime said."""
     place = Path(config.PLACE) / number
     place.mkdir()
     groups: tuple[Path, ...] = ()
@@ -168,6 +176,8 @@ def fill(
         told = facts.config(layout, number)
         if filters is not None:
             told["linux"]["seccomp"] = filters
+        if joined:
+            config.join(told, joined)
         (place / "config.json").write_text(json.dumps(told))
         words = ["run", "-d", "--no-new-keyring", "--bundle", str(place)]
         pid = _make([*_crun(crun, runtime, place), *words], place, number, theirs)
