@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from bench import breadth, build, chaos, instances, sizes, start, words
+from bench import breadth, build, chaos, escapes, fresh, instances, sizes, start, words
 from bench.measure import ROOT, Figure, Skip, machine, say, table, version
 
 T = TypeVar("T")
@@ -24,9 +24,14 @@ SUBJECTS: dict[str, Callable[[Path], list[Figure]]] = {
     "agreement": words.agreement,
     "build": build.builds,
     "start": start.starts,
+    "postgres": fresh.databases,
     "memory": build.memory,
 }
-SECTIONS: dict[str, Callable[[Path], str]] = {"sizes": sizes.section, "instances": instances.section}
+SECTIONS: dict[str, Callable[[Path], str]] = {
+    "sizes": sizes.section,
+    "escapes": escapes.section,
+    "instances": instances.section,
+}
 """Subjects that are a section of their own in bench/results.md, below a heading of that name."""
 RESULTS = ROOT / "bench" / "results.md"
 TOOLS = (

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from fuzz import smoke
 from fuzz.guard import MEMORY_DISK
+from fuzz.native import PROGRAMS
 from fuzz.readers import READERS
 
 ROOT = Path(__file__).parents[1]
@@ -53,10 +54,13 @@ def fuzz(name: str, seconds: int, folder: Path) -> Run:
         if left < 1:
             break
         words = [sys.executable, "-m", "fuzz.engine", name, str(left), str(corpus), str(findings)]
+        if name in PROGRAMS:
+            words = [sys.executable, "-m", "fuzz.native", name, str(left), str(folder)]
         counts = folder / f"{name}.json"
         counts.unlink(missing_ok=True)
         with _room() as room, (folder / f"{name}.log").open("w+b") as log:
-            done = subprocess.run([*words, room], cwd=ROOT, env=_environment(), stdout=log, stderr=log, check=False)
+            words += () if name in PROGRAMS else (room,)
+            done = subprocess.run(words, cwd=ROOT, env=_environment(), stdout=log, stderr=log, check=False)
             log.seek(0)
             said = _PULSE.findall(log.read().decode("utf-8", "replace"))
         if counts.exists():
@@ -102,20 +106,23 @@ def main(words: list[str]) -> int:
     if given.list:
         for reader in READERS.values():
             print(f"{reader.name:12} {reader.what}")
+        for name, what in PROGRAMS.items():
+            print(f"{name:12} {what}")
         return 0
-    if unknown := [name for name in given.readers if name not in READERS]:
-        print(f"fuzz: no reader {unknown[0]}; there are: {', '.join(READERS)}", file=sys.stderr)
+    if unknown := [name for name in given.readers if name not in (*READERS, *PROGRAMS)]:
+        print(f"fuzz: no reader {unknown[0]}; there are: {', '.join((*READERS, *PROGRAMS))}", file=sys.stderr)
         return 2
     if given.input:
         return smoke.main([*given.readers, "--input", str(given.input)])
-    if importlib.util.find_spec("atheris") is None:
+    named = given.readers or [*READERS, *PROGRAMS]
+    if importlib.util.find_spec("atheris") is None and not set(named) <= set(PROGRAMS):
         print(
             "fuzz: atheris isn't installed here: it has wheels for CPython 3.11 to 3.14 on x86-64 Linux only",
             file=sys.stderr,
         )
         return 2
     with ThreadPoolExecutor(given.jobs) as pool:
-        runs = list(pool.map(lambda name: fuzz(name, given.seconds, given.folder), given.readers or READERS))
+        runs = list(pool.map(lambda name: fuzz(name, given.seconds, given.folder), named))
     print(table(runs))
     return 1 if any(run.findings for run in runs) else 0
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,15 +68,16 @@ class Oslet:
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One store for the whole run: all workers share what was fetched, as a user's shells do. Its supervisor ends with
-    the run, or by itself soon after where workers share it."""
+    the run; where workers share it, with the last of them."""
     base = tmp_path_factory.getbasetemp()
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     shared = base.parent if worker else base
     yield shared / "home"
-    if not worker:
-        from oslet.run import end
+    from oslet.errors import RunError
+    from oslet.run import end
 
-        end(shared / "home/instances", force=True)
+    with suppress(RunError):
+        end(shared / "home/instances", force=not worker)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from fuzz import containers
 from fuzz.choices import Choices
 from fuzz.judge import Reader, promise
 from oslet.formats import elf, ldcache, tar
+from oslet.formats.code import calls
 from oslet.testing.makers import Made, make_tar
 
 
@@ -64,6 +65,29 @@ def _elf(data: bytes, room: Path) -> object:
         texts = (found.interpreter, found.soname, *found.needed, *found.rpath, *found.runpath)
         promise(all(len(text) <= elf.MAX_STRING for text in texts), "a text of an ELF file over its bound")
         promise(len(found.needed) <= elf.MAX_NEEDED, "more names than are read")
+    return found
+
+
+def _code_seeds() -> list[bytes]:
+    """Files whose one segment is code, and holds what the tables need: calls of both kinds of processor."""
+    x86 = bytes.fromhex("b801000000 0f05 e8f4ffffff 89f8 0f05 ff2510000000 488d0510000000 ffd0 c3".replace(" ", ""))
+    arm = bytes.fromhex("280080d2 010000d4 fdffff97 e80300aa 010000d4 c0035fd6".replace(" ", ""))
+    seeds = []
+    for machine, code in ((62, x86), (183, arm)):
+        head = (
+            b"\x7fELF\2\1\1"
+            + bytes(9)
+            + struct.pack("<HHIQQQIHHHHHH", 3, machine, 1, 120, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+        )
+        size = 120 + len(code)
+        seeds.append(head + struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, size, size, 8) + code)
+    return [*seeds, b"import ctypes\nctypes.CDLL(None).getpid()\n"]
+
+
+def _code(data: bytes, room: Path) -> object:
+    found = calls.read(data, where="fuzzed")
+    promise(len(found.texts) <= calls.MAX_TEXTS, "more texts than are kept")
+    promise(all(0 <= n < 4096 for n in found.always), "a number that is no call's")
     return found
 
 
@@ -139,6 +163,7 @@ def _tar(data: bytes, room: Path) -> object:
 
 READERS = (
     Reader("elf", "formats/elf.py", _elf_seeds, _elf, (b"\x7fELF\x02\x01\x01", b"\x7fELF\x01\x02\x01", b"$ORIGIN")),
+    Reader("code", "formats/code/calls.py", _code_seeds, _code, (b"\x0f\x05", b"\x01\x00\x00\xd4", b"\x7fELF\2\1\1")),
     Reader("ldcache", "formats/ldcache.py", _cache_seeds, _cache, (ldcache.MAGIC,)),
     Reader(
         *("tar", "formats/tar.py", tar_seeds, _tar),

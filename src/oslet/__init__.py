@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from oslet import catalog as catalog
     from oslet.declare import Address as Address
     from oslet.declare import Bool as Bool
     from oslet.declare import Duration as Duration
@@ -52,19 +53,23 @@ _ROOMS = {
     "oslet.workspace": "Workspace",
 }
 _PLACES = {name: room for room, names in _ROOMS.items() for name in names.split()}
+_SHELVES = ("catalog",)
+"""Modules that are public as such."""
 
-__all__ = sorted(_PLACES)
+__all__ = sorted([*_PLACES, *_SHELVES])
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module 'oslet' has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _SHELVES:
+        return import_module(f"oslet.{name}")
+    if name not in _PLACES:
+        raise AttributeError(f"module 'oslet' has no attribute {name!r}")
     value = getattr(import_module(_PLACES[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PLACES})
+    return sorted({*globals(), *__all__})

@@ -1,3 +1,3 @@
-from oslet.cli.main import main
+from oslet.cli.quick import main
 
 main()

@@ -45,13 +45,14 @@ def bind(params: Sequence[Param], given: Mapping[str, object], *, where: str = "
         place = f"{where}{param.name}"
         if isinstance(param.kind, ListKind) and param.kind.separator != ",":
             separators[param.name] = param.kind.separator
-        if param.name not in given:
+        optional = isinstance(param.kind, SecretKind) and not param.required
+        if param.name not in given or (optional and given[param.name] in ("", Secret(""))):
             if param.required:
                 faults.append(
                     Fault("needs a value" + (f": {param.help}" if param.help else ""), place, _example(param))
                 )
             else:
-                values[param.name] = param.default
+                values[param.name] = Secret("") if optional else param.default
             continue
         try:
             values[param.name] = parse(param.kind, given[param.name])
@@ -73,10 +74,11 @@ def _example(param: Param) -> str:
     return "give " + ("a secret" if word == "secret" else VALUES[word][1])
 
 
-def interpolate(text: str, arguments: Arguments) -> str:
-    """The text with every ``{name}`` filled. RunError for a name without a value, or a secret, which would show."""
+def interpolate(text: str, arguments: Arguments, *, reveal: bool = False) -> str:
+    """The text with every ``{name}`` filled. RunError for a name without a value, or a secret, which would show unless
+    the text is for the instance's own tmpfs (``reveal``)."""
     try:
-        return texts.fill(text, _Plain(arguments))
+        return texts.fill(text, _Plain(arguments, reveal))
     except KeyError as error:
         raise RunError(f"{error.args[0]!r} has no value", where=text[:80]) from None
     except TextError as error:
@@ -106,21 +108,22 @@ def contents(content: Content, arguments: Arguments) -> str:
             value = arguments.values[content.param]
             return value.reveal() if isinstance(value, Secret) else texts.plain(value)
         case Text():
-            return interpolate(content.text, arguments)
+            return interpolate(content.text, arguments, reveal=True)
         case Copy():
             raise TypeError("a copy has no text")
 
 
 def mode_of(content: Content, params: Sequence[Param]) -> int:
-    """A rendered file's permission bits: 0400 for a secret's file and for a template that holds a secret."""
+    """A rendered file's permission bits: 0400 for a secret's file and for a template or text that holds one."""
     if isinstance(content, SecretFile):
         return 0o400
-    if isinstance(content, Template):
-        from oslet.codec.templates import template_names
+    if isinstance(content, Copy):
+        return 0o644
+    from oslet.codec.templates import template_names
 
-        secrets = {param.name for param in params if isinstance(param.kind, SecretKind)}
-        return content.mode if secrets.isdisjoint(template_names(content.text)) else 0o400
-    return content.mode if isinstance(content, Text) else 0o644
+    used = template_names(content.text) if isinstance(content, Template) else texts.names(content.text)
+    secrets = {param.name for param in params if isinstance(param.kind, SecretKind)}
+    return content.mode if secrets.isdisjoint(used) else 0o400
 
 
 def start_with(start: Start, arguments: Arguments) -> Start:
@@ -133,18 +136,13 @@ def url_with(start: Start, arguments: Arguments, host: str, ports: Mapping[int, 
     own ports to what that one is called there. Empty where the declaration says no ``url``."""
     values = {}
     for name, value in arguments.values.items():
-        plain = value.reveal() if isinstance(value, Secret) else texts.plain(value)
-        values[name] = str(ports.get(value, value)) if value in ports else _quoted(plain)
+        if isinstance(value, Secret):
+            values[name] = texts.quoted(value.reveal())
+        else:
+            values[name] = texts.quoted(texts.plain(value), ":/")
+            if isinstance(value, int) and value in ports:
+                values[name] = str(ports[value])
     return texts.fill(start.url, {**values, "host": f"[{host}]" if ":" in host else host})
-
-
-def _quoted(text: str) -> str:
-    """A value as a part of a URL: what RFC 3986 doesn't let stand there is percent-encoded; ``:`` and ``/`` may."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "-._~:/") else _percent(c) for c in text)
-
-
-def _percent(character: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in character.encode())
 
 
 def check_with(check: Check, arguments: Arguments) -> Check:
@@ -193,14 +191,17 @@ def at_build(oslet: Oslet, given: Mapping[str, object], *, where: str = "") -> O
 
 
 class _Plain(Mapping[str, str]):
-    """Arguments as texts, computed for the names that are asked for; secrets are not among them."""
+    """Arguments as texts, computed for the names that are asked for; secrets are among them if they may be revealed."""
 
-    def __init__(self, arguments: Arguments) -> None:
+    def __init__(self, arguments: Arguments, reveal: bool) -> None:
         self.arguments = arguments
+        self.reveal = reveal
 
     def __getitem__(self, name: str) -> str:
         value = self.arguments.values[name]
         if isinstance(value, Secret):
+            if self.reveal:
+                return value.reveal()
             raise TextError(f"the secret {name!r} would show here", "use a file or a template")
         return texts.plain(value, self.arguments.separators.get(name, ","))
 

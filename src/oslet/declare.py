@@ -42,6 +42,7 @@ Address = Annotated[str, "address"]
 List = Annotated[list[Item], "list"]
 
 _PLAIN: dict[Any, str] = {str: "str", int: "int", float: "float", bool: "bool", Secret: "secret", list: "list"}
+_INSTALLED = {"site-packages", "dist-packages"}
 _OWN = ("start", "build", "lock", "lower", "declared", "arguments")
 
 
@@ -128,17 +129,27 @@ class Oslet:
         return f"{type(self).__name__}({shown})"
 
     @classmethod
+    def lower(cls) -> model.Oslet:
+        """The value that the class declares, its build-time params open."""
+        return lower(cls)
+
+    @classmethod
     def declared(cls, **at_build: Any) -> Declared:
         """The declaration where it stands, its build-time params filled: what the workspace takes."""
         from oslet.bind import at_build as fill
         from oslet.workspace import Declared
 
         value = fill(lower(cls), at_build, where=f"{cls.__name__}.")
-        return Declared(value, folder(cls), folder(cls) / f"{value.name}.lock")
+        if value.policy.features:
+            from oslet.trim.features import check
+
+            check(value.policy.features, cls.__name__)
+        return Declared(value, folder(cls), _lock_file(cls, value))
 
     @classmethod
     def lock(cls, **at_build: Any) -> Lock:
-        """The lock beside the class's module, resolved and written when there is none yet."""
+        """The class's lock, resolved and written when there is none yet: beside its module, or in the store where that
+        is an installed package's."""
         from oslet.workspace import Workspace
 
         return Workspace().locked(cls.declared(**at_build))
@@ -201,6 +212,21 @@ def folder(cls: type[Oslet]) -> FilePath:
     """The folder of the class's module, where its paths start and its lock stands; the current one without a file."""
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     return FilePath(file).absolute().parent if file else FilePath.cwd()
+
+
+def _lock_file(cls: type[Oslet], value: model.Oslet) -> FilePath:
+    """Beside the class's module. An installed package's folder isn't the user's to write to: unless a lock was shipped
+    there, it is kept in the store's, by what it answers."""
+    beside = folder(cls) / f"{value.name}.lock"
+    installed = cls.__module__.startswith("oslet.") or not _INSTALLED.isdisjoint(beside.parts)
+    if not installed or beside.exists():
+        return beside
+    import os
+
+    from oslet.codec import digest
+    from oslet.store import home
+
+    return home(os.environ) / "locks" / f"{value.name}-{digest((value.wants, value.source.wanted))[:16]}.lock"
 
 
 def _written(name: str, value: Any) -> Any:

@@ -59,20 +59,21 @@ class Town(Oslet):
     def __init__(self, home: Path, place: Path, source: Debian, port: int) -> None:
         super().__init__(home, place)
         self.port = port
+        self.name = f"town{port}"  # whoever shares the home has others
         self.source = f'mirror = "{source.mirror}"\nkeyring = "{source.keyring}"\npockets = []\n'
         (place / "box.toml").write_text(f"{BOX}\n[source]\n{self.source}")
         (place / "token").write_text("s3cret\n")
 
     def write(self, *, web: str = "", more: str = "") -> None:
         (self.folder / "stack.toml").write_text(
-            'name = "town"\nnetwork = "host"\n[members.web]\ntarget = "./box.toml"\n'
+            f'name = "{self.name}"\nnetwork = "host"\n[members.web]\ntarget = "./box.toml"\n'
             f'arguments = {{ port = {self.port}, token = "@token" }}\n{web}\n'
             f'[members.ask]\narguments = {{ of = "{{web.url}}" }}\n[members.ask.declare]{ASK}'
             f"[members.ask.declare.source]\n{self.source}\n{more}"
         )
 
     def states(self) -> dict[str, str]:
-        return {each["name"]: each["state"] for each in self.json("ps", "--all", "--group", "town")}
+        return {each["name"]: each["state"] for each in self.json("ps", "--all", "--group", self.name)}
 
     def page(self) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/page", timeout=10) as answer:
@@ -105,7 +106,7 @@ def town(home: Path, tmp_path: Path, source: Debian, free_port: Callable[[], int
     found = Town(home, tmp_path, source, free_port())
     yield found
     subprocess.run(
-        (sys.executable, "-m", "oslet", "down", "town", "--volumes", "-t", "0"),
+        (sys.executable, "-m", "oslet", "down", found.name, "--volumes", "-t", "0"),
         env=found.environment, cwd=tmp_path, capture_output=True, check=False,
     )  # fmt: skip
     assert not found.states()
@@ -123,8 +124,12 @@ def test_a_stack_comes_up_stays_changes_and_goes(town: Town, free_port: Callable
         ("last", "running"),
     ]
     assert came[0]["url"] == f"http://127.0.0.1:{town.port}/"
-    assert town.states() == {"town.web": "running", "town.ask": "exited", "town.last": "running"}
-    assert town("logs", "town").stdout == "web  | listening\nask  | kept\n"
+    assert town.states() == {
+        f"{town.name}.web": "running",
+        f"{town.name}.ask": "exited",
+        f"{town.name}.last": "running",
+    }
+    assert town("logs", town.name).stdout == "web  | listening\nask  | kept\n"
     assert records(town) and not [path for path in records(town) if "s3cret" in path.read_text()]
 
     ids = {each["instance"]["id"] for each in came}
@@ -139,15 +144,20 @@ def test_a_stack_comes_up_stays_changes_and_goes(town: Town, free_port: Callable
         "ask": ("start", "ended (0)"),
     }
     shown = town("up").stdout
-    assert [line.split()[:3] for line in shown.splitlines()[1:2]] == [["web", "town.web", "healthy"]]
-    assert set(town.states()) == {"town.web", "town.ask"}
+    assert [line.split()[:3] for line in shown.splitlines()[1:2]] == [["web", f"{town.name}.web", "healthy"]]
+    assert set(town.states()) == {f"{town.name}.web", f"{town.name}.ask"}
 
-    town("exec", "town.web", "busybox", "sh", "-c", "echo changed > /srv/page")
+    town("exec", f"{town.name}.web", "busybox", "sh", "-c", "echo changed > /srv/page")
     assert town("down", "-t", "0").stdout == "ask\nweb\n"
-    assert town.states() == {} and "town.web" in town("volumes").stdout.split()
+    assert town.states() == {} and f"{town.name}.web" in town("volumes").stdout.split()
     town("up")
     assert town.page() == "changed\n"
-    assert town("down", "town", "--volumes", "-t", "0").stdout.split() == ["ask", "web", "town.last", "town.web"]
+    assert town("down", town.name, "--volumes", "-t", "0").stdout.split() == [
+        "ask",
+        "web",
+        f"{town.name}.last",
+        f"{town.name}.web",
+    ]
     assert "nothing runs" in town("down", code=6).stderr
     for name in ("*", "../town", "Town"):
         assert "is no stack's name" in town("down", name, "--volumes", code=6).stderr
@@ -162,11 +172,11 @@ def test_when_one_fails_what_was_started_is_stopped(town: Town, free_port: Calla
     town.write(more=f'[members.bad]\ntarget = "./box.toml"\narguments = {{ port = {free_port()}, token = "@token" }}\n'
                     'command = ["busybox", "sh", "-c", "echo it broke; exit 3"]\nafter = ["web"]\n')  # fmt: skip
     said = town("up", code=6).stderr
-    assert "town.bad ended before it was healthy" in said and "it broke" in said
+    assert f"{town.name}.bad ended before it was healthy" in said and "it broke" in said
     assert set(town.states().values()) == {"exited"}
-    assert "bad | it broke" in town("logs", "town").stdout
+    assert "bad | it broke" in town("logs", town.name).stdout
     town("up", "--keep", code=6)
-    assert (town.states()["town.web"], town.page()) == ("running", "kept\n")
+    assert (town.states()[f"{town.name}.web"], town.page()) == ("running", "kept\n")
 
 
 def test_a_member_that_has_to_end_well_and_does_not(town: Town) -> None:
@@ -175,8 +185,8 @@ def test_a_member_that_has_to_end_well_and_does_not(town: Town) -> None:
                     'command = ["busybox", "sh", "-c", "echo no; exit 4"]\n'
                     f"network = 'host'\n[members.job.declare.source]\n{town.source}")  # fmt: skip
     said = town("up", code=6).stderr
-    assert "town.job ended with exit code 4, and others need it done" in said and "no" in said
-    assert set(town.states()) == {"town.job"}
+    assert f"{town.name}.job ended with exit code 4, and others need it done" in said and "no" in said
+    assert set(town.states()) == {f"{town.name}.job"}
 
 
 def test_faults_of_arguments_are_told_where_they_stand(town: Town) -> None:
@@ -203,7 +213,7 @@ def test_attached_until_interrupted(town: Town) -> None:
             seen.append(next(attached.stdout, "") or pytest.fail(f"{seen}\n{attached.stderr.read()}"))
         attached.send_signal(signal.SIGINT)
         said = attached.stderr.read()
-    assert attached.returncode == 0 and "bringing town down" in said, said
+    assert attached.returncode == 0 and f"bringing {town.name} down" in said, said
     assert town.states() == {}
 
 
@@ -217,7 +227,7 @@ def test_a_compose_file_on_images_that_another_tool_made(
     layout(town.folder / "images", box, execution={"Entrypoint": ["/bin/busybox"], "Cmd": ["httpd", "-h"]}, tag="box")
     (town.folder / "pw.txt").write_text("hunter2\n")
     (town.folder / "compose.yaml").write_text(f"""\
-name: town
+name: {town.name}
 services:
   web:
     image: ./images#box
@@ -244,10 +254,10 @@ secrets: {{pw: {{file: ./pw.txt}}}}
     town.environment["WHO"] = "somebody"
     done = town("up", "--json")
     assert "hostname: not taken over" in done.stderr
-    assert town.states().keys() == {"town.web", "town.ask"}
-    town("wait", "town.ask")
-    assert town("logs", "town.ask").stdout == "from the image\nsomebody {says} hello\n"
-    assert town("exec", "town.web", "busybox", "cat", "/run/secrets/pw").stdout == "hunter2"
+    assert town.states().keys() == {f"{town.name}.web", f"{town.name}.ask"}
+    town("wait", f"{town.name}.ask")
+    assert town("logs", f"{town.name}.ask").stdout == "from the image\nsomebody {says} hello\n"
+    assert town("exec", f"{town.name}.web", "busybox", "cat", "/run/secrets/pw").stdout == "hunter2"
 
     (town.folder / "stack.toml").write_text(town("convert", "compose.yaml").stdout)
     marks: Any = {move["member"]: move["what"] for move in town.json("up", "stack.toml", "--plan")}

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from oslet.cli.words import Option, help_lines, read, secret_values
+from oslet.cli.usage import help_lines
 from oslet.errors import DeclarationError
 from oslet.model.param import BoolKind, EnumKind, Param, PortKind, SecretKind, SizeKind
+from oslet.run.words import Option, read, secret_values
 
 OWN = (
     Option("detach", "d", "", "in the background"),

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oslet.bind import at_build, bind, contents, interpolate, is_rendered, mode_of, render, start_with
+from oslet.bind import at_build, bind, contents, interpolate, is_rendered, mode_of, render, start_with, url_with
 from oslet.codec import texts
 from oslet.codec.kinds import KindError, parse, show
 from oslet.codec.templates import fill_template, is_simple, render_template, template_names
 from oslet.errors import DeclarationError, OsletError, RunError
-from oslet.model.instance import Arguments
+from oslet.model.instance import Arguments, Secret
 from oslet.model.oslet import Copy, File, Http, Oslet, SecretFile, Start, Template, Text, Wants
 from oslet.model.param import (
     AddressKind,
@@ -304,3 +304,29 @@ def test_errors_are_short() -> None:
     with pytest.raises(OsletError) as caught:
         bind(PARAMS, {f"unknown{i}": "x" * 10_000 for i in range(99)})
     assert len(str(caught.value)) < 4000
+
+
+def test_a_url_holds_secrets_quoted_and_the_ports_of_its_reader() -> None:
+    params = (
+        Param("port", PortKind(), 5432),
+        Param("password", SecretKind(), ""),
+        Param("settings", ListKind(), ()),
+        Param("base", PathKind(), "/a b"),
+    )
+    start = Start(url="db://u:{password}@{host}:{port}{base}")
+    given = bind(params, {"password": "a/b:c@ä?"})
+    assert url_with(start, given, "::1", {5432: 40001}) == "db://u:a%2Fb%3Ac%40%C3%A4%3F@[::1]:40001/a%20b"
+    assert url_with(start, bind(params, {}), "db") == "db://u:@db:5432/a%20b"
+
+
+def test_a_secret_may_be_left_out_where_its_default_is_empty() -> None:
+    params = (Param("token", SecretKind(min_length=8, pattern="[a-z]+"), ""),)
+    for nothing in ("", Secret("")):
+        assert bind(params, {"token": nothing}).values["token"] == bind(params, {}).values["token"] == Secret("")
+    for wrong in ("short", "has 3 blanks"):
+        with pytest.raises(DeclarationError) as refused:
+            bind(params, {"token": wrong})
+        assert wrong not in str(refused.value)
+    text = Text("token={token}", 0o644)
+    assert contents(text, bind(params, {"token": "longenough"})) == "token=longenough"
+    assert mode_of(text, params) == 0o400

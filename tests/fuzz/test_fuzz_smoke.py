@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from fuzz.guard import Guard
 from fuzz.judge import Finding, Reader, judge, promise
+from fuzz.native import PROGRAMS
 from fuzz.readers import READERS
 
 ROOT = Path(__file__).parents[2]
@@ -89,7 +90,7 @@ def test_each_kind_of_harm_is_found(tmp_path: Path) -> None:
 
 def test_the_door(tmp_path: Path) -> None:
     listed = python("-m", "fuzz.run", "--list")
-    assert [line.split()[0] for line in listed.stdout.splitlines()] == list(READERS)
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == [*READERS, *PROGRAMS]
     assert python("-m", "fuzz.run", "elfs").returncode == 2
     seed = tmp_path / "input"
     seed.write_bytes(READERS["elf"].seeds()[0])

@@ -148,10 +148,10 @@ def toy(laid: tuple[Path, tuple[Entry, ...]], tools: Tools, tmp_path: Path) -> I
 
 def purge(places: Places) -> None:
     """Volumes may belong to subordinate ids, which only their namespace can remove."""
-    from oslet.run import remove_volume
+    from oslet.run.volumes import remove_folder
 
     for folder in places.data.glob("*") if places.data.exists() else ():
-        remove_volume(places.data, folder.name)
+        remove_folder(folder)
 
 
 @pytest.fixture

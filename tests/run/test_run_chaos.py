@@ -7,7 +7,6 @@ import random
 import subprocess
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 from bench.chaos import apart, within
@@ -16,7 +15,6 @@ from bench.measure import ROOT
 from oslet.model.instance import Arguments
 from oslet.model.tree import Entry
 from oslet.run import Limits, Tools, Wish, keeping, park
-from oslet.run.records import Record
 from oslet.run.supervisor.lives import Lives
 
 from .conftest import Toy
@@ -46,15 +44,6 @@ def test_cgroups_of_slots_go_with_their_supervisor(toy: Toy) -> None:
     until(lambda: not groups())
 
 
-def test_what_was_before_is_discarded_and_not_what_came_after(tmp_path: Path) -> None:
-    lives = Lives(tmp_path)
-    for name in ("older", "own", "newer"):
-        (tmp_path / name).mkdir()
-        lives.left(record(name, created={"older": 1.0, "own": 2.0, "newer": 3.0}[name]), tmp_path / name)
-    lives.discard(record("own", created=2.0))
-    assert {path.name for path in tmp_path.iterdir()} == {"own", "newer"}
-
-
 def test_made_up_names_take_the_lowest_number(tmp_path: Path) -> None:
     lives = Lives(tmp_path)
     assert [lives.name("a", False, str(n)) for n in range(4)] == ["a", "a-2", "a-3", "a-4"]
@@ -80,12 +69,3 @@ def test_settings_may_be_written_by_many_threads(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert not failed and [path.name for path in tmp_path.iterdir()] == [keeping.SETTINGS]
-
-
-def record(name: str, **more: Any) -> Record:
-    fields: dict[str, Any] = {
-        "id": name, "name": "a", "image": "", "image_name": "", "created": 0.0, "boot": "", "pid": 0, "pid_began": 0,
-        "slot": "", "uid": 0, "gid": 0, "env": (), "workdir": "/", "capabilities": (), "stop_signal": "", "ports": (),
-        "published": (), "network": "none", "cgroups": (), **more,
-    }  # fmt: skip
-    return Record(**fields)

@@ -316,5 +316,6 @@ def test_nothing_is_left(toy: Toy) -> None:
     remove(toy.places.state, "a", force=True)
     assert mounts() == before
     end(toy.places.state)
+    assert not [p for p in (toy.places.state / "runtime").iterdir() if p.name != ".cache"]
     assert not (toy.places.state / "socket").exists()
     assert began(record.pid) is None

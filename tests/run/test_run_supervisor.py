@@ -169,3 +169,31 @@ def test_health_is_told_without_being_asked(toy: Toy) -> None:
     assert inspect(toy.places.state, "a").health == "starting"
     until(lambda: inspect(toy.places.state, "a").health == "healthy")
     assert '"event":"healthy"' in (toy.places.state / "events.jsonl").read_text()
+
+
+def test_an_instance_ends_with_its_client(toy: Toy, tmp_path: Path) -> None:
+    """Also where the supervisor was killed before it could see the client go."""
+    import subprocess
+    import sys
+
+    program = (
+        "import sys, pickle\nfrom oslet.run import run\nfrom oslet.model.instance import Arguments\n"
+        "sealed, wish, tools, places = pickle.loads(sys.stdin.buffer.read())\n"
+        "run(sealed, Arguments({}), wish, lambda: tools, places)\n"
+    )
+    import pickle
+
+    for both in (False, True):
+        given = pickle.dumps((toy.sealed("/bin/sleep", "60"), Wish(), toy.tools, toy.places))
+        client_process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE)
+        assert client_process.stdin
+        client_process.stdin.write(given)
+        client_process.stdin.close()
+        until(lambda: any(i.state == "running" for i in instances(toy.places.state)))
+        if both:
+            pid = supervisor(toy).pid
+            client_process.kill()
+            os.kill(pid, signal.SIGKILL)
+        client_process.kill()
+        client_process.wait()
+        until(lambda: not instances(toy.places.state), patience=40)

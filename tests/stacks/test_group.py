@@ -58,7 +58,7 @@ def test_references_become_what_the_other_is_started_with() -> None:
     )  # fmt: skip
     assert list(ready) == ["db", "cache", "web"] and [each.rank for each in ready.values()] == [0, 0, 1]
     assert ready["web"].arguments.values == {
-        "db": Secret("db://me:s/ecret@db:6000/x"),
+        "db": Secret("db://me:s%2Fecret@db:6000/x"),
         "at": ["db:6000", "x"],
         "cache": "cache://cache:6379",
     }

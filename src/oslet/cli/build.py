@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from oslet.cli.words import Option, pair, read, usage
+from oslet.cli.targets import spelled
+from oslet.cli.usage import usage
+from oslet.run.words import Option, pair, read
 
 OPTIONS = (
     Option("set", "s", "NAME=VALUE", "a build-time param's value", many=True),
@@ -26,7 +27,7 @@ def quick(words: Sequence[str]) -> int:
 
     given = dict(pair(word, "=", "--set") for word in found.options.get("set", []))
     with render.progress() as listen:
-        built = Workspace(progress=listen, notice=render.talk).build(Declared.read(Path(found.rest[0]), given))
+        built = Workspace(progress=listen, notice=render.talk).build(Declared.read(spelled(found.rest[0]), given))
     image = built.image
     if "json" in found.options:
         facts = ("name", "arch", "size", "files", "plan", "tree")

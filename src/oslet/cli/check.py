@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from oslet.cli import options
@@ -12,7 +10,7 @@ from oslet.cli import options
 @click.command("check")
 @options.file
 @options.as_json
-def command(file: Path, as_json: bool) -> None:
+def command(file: str, as_json: bool) -> None:
     """Every fault of a declaration at once; no network.
 
     Also says when the lock beside it is stale. Exit code 2 with faults, 0 without.

@@ -10,7 +10,7 @@ from oslet.cli import options
 
 
 @click.command("convert")
-@options.file
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @options.compose
 @options.as_json
 def command(file: Path, strict: bool, profiles: tuple[str, ...], registry: str | None, as_json: bool) -> None:

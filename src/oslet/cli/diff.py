@@ -17,8 +17,8 @@ SHOWN = 40
 
 
 @click.command("diff")
-@click.argument("a", shell_complete=options.targets)
-@click.argument("b", shell_complete=options.targets)
+@click.argument("a", callback=options.spelled, shell_complete=options.named)
+@click.argument("b", callback=options.spelled, shell_complete=options.named)
 @click.option("--all", "everything", is_flag=True, help=f"List every path, not only the {SHOWN} that weigh most.")
 @options.as_json
 def command(a: str, b: str, everything: bool, as_json: bool) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from oslet.cli.words import Option, pair, read, usage
+from oslet.cli.usage import usage
+from oslet.run.words import Option, pair, read
 
 OPTIONS = (
     Option("tty", "t", "", "give it a terminal"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from oslet.cli import options
@@ -15,7 +13,7 @@ from oslet.cli import options
 @click.option("--check", "only_check", is_flag=True, help="Write nothing; exit 2 when the lock is missing or stale.")
 @click.option("--arch", type=click.Choice(["amd64", "arm64"]), help="For which machine (default: this one).")
 @options.as_json
-def command(file: Path, upgrade: bool, only_check: bool, arch: str | None, as_json: bool) -> None:
+def command(file: str, upgrade: bool, only_check: bool, arch: str | None, as_json: bool) -> None:
     """Resolve a declaration and write NAME.lock beside it.
 
     A lock that still answers the declaration is left as it is, unless --upgrade asks for newer packages.

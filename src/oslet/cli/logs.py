@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @options.instance
 @click.option("-f", "--follow", is_flag=True, help="Go on until it ends.")
 @click.option("-n", "--tail", type=click.IntRange(0), help="Only the last N lines of each stream.")
-def command(instance: str, follow: bool, tail: int | None) -> None:
+@click.option("-t", "--timestamps", is_flag=True, help="Each line behind the time at which it came.")
+@options.since
+def command(instance: str, follow: bool, tail: int | None, timestamps: bool, since: float | None) -> None:
     """What an instance wrote: its standard output on ours, its standard error on ours.
 
     Of a stack, what all its members wrote, each line behind its member's name.
@@ -31,15 +33,29 @@ def command(instance: str, follow: bool, tail: int | None) -> None:
     with options.workspace() as workspace:
         there = instances(workspace.places.state)
         if not any(instance in (i.name, i.id) for i in there) and any(i.group == instance for i in there):
-            follow_group(workspace, instance, follow=follow, tail=tail)
+            follow_group(workspace, instance, follow=follow, tail=tail, timestamps=timestamps, since=since or 0.0)
             return
-        for line in logs(workspace.places.state, instance, follow=follow, tail=tail):
-            streams[line.stream].write(line.text)
+        for line in logs(workspace.places.state, instance, follow=follow, tail=tail, since=since or 0.0):
+            streams[line.stream].write(_stamp(line, timestamps) + line.text)
             streams[line.stream].flush()
         options.tell_missing(workspace, instance)
 
 
-def follow_group(workspace: Workspace, name: str, *, follow: bool, tail: int | None) -> None:
+def _stamp(line: Line, wanted: bool) -> bytes:
+    from oslet.cli.render import moment
+
+    return f"{moment(line.time)} ".encode() if wanted else b""
+
+
+def follow_group(
+    workspace: Workspace,
+    name: str,
+    *,
+    follow: bool,
+    tail: int | None,
+    timestamps: bool = False,
+    since: float = 0.0,
+) -> None:
     """What the members of a stack wrote, in the order in which it came; with ``follow``, each member's apart from the
     others', until it has ended. ``tail`` is for each member."""
     from heapq import merge
@@ -54,14 +70,16 @@ def follow_group(workspace: Workspace, name: str, *, follow: bool, tail: int | N
     turn = Lock()
 
     def lines(each: Seen) -> Iterator[tuple[float, str, Line]]:
-        for line in logs(workspace.places.state, each.id, follow=follow, tail=tail):
+        for line in logs(workspace.places.state, each.id, follow=follow, tail=tail, since=since):
             yield line.time, each.membership.member, line
 
     def tell(found: Iterable[tuple[float, str, Line]]) -> None:
         for _, member, line in found:
             end = b"" if line.text.endswith(b"\n") else b"\n"
             with turn:
-                streams[line.stream].write(f"{member:<{width}} | ".encode() + line.text + end)
+                streams[line.stream].write(
+                    _stamp(line, timestamps) + f"{member:<{width}} | ".encode() + line.text + end
+                )
                 streams[line.stream].flush()
 
     if not follow:

@@ -58,3 +58,7 @@ def _dispatch(arguments: list[str]) -> int:
         return error.exit_code
     except click.Abort:
         return 130
+
+
+if __name__ == "__main__":
+    main()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from oslet.cli import targets
+
 if TYPE_CHECKING:
     from oslet.codec.stacks import Read
     from oslet.workspace import Workspace
@@ -20,12 +22,18 @@ Command = TypeVar("Command", bound=Callable[..., object])
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
 
-def targets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of images, and declarations' files by the shell."""
+def named(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of images and of the catalog, and declarations' files by the shell."""
     from oslet.workspace import Workspace
 
-    names = list(Workspace().store.image_names())
+    names = [*Workspace().store.image_names(), *targets.shelf()]
     return [CompletionItem(n) for n in names if n.startswith(incomplete)] or [CompletionItem(incomplete, type="file")]
+
+
+def shelved(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of the catalog."""
+    names = [each.removeprefix(targets.SHELF) for each in targets.shelf()]
+    return [CompletionItem(n) for n in names if n.startswith(incomplete)]
 
 
 def _instances(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -33,6 +41,20 @@ def _instances(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     from oslet.workspace import Workspace
 
     return [CompletionItem(i.name) for i in instances(Workspace().places.state) if i.name.startswith(incomplete)]
+
+
+def volumes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of volumes, and folders by the shell."""
+    from oslet.run.volumes import named
+    from oslet.workspace import Workspace
+
+    found = [CompletionItem(n) for n in named(Workspace().places.data) if n.startswith(incomplete)]
+    return found or [CompletionItem(incomplete, type="dir")]
+
+
+def spelled(ctx: click.Context, param: click.Parameter, word: str) -> str:
+    """A target with the catalog's short names written out; empty when there is none."""
+    return targets.spelled(word) if word else ""
 
 
 def stacks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -44,11 +66,40 @@ def stacks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     return [CompletionItem(n) for n in names if n.startswith(incomplete)] or [CompletionItem(incomplete, type="file")]
 
 
-file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-target = click.argument("target", shell_complete=targets)
+file = click.argument("file", callback=spelled, shell_complete=named)
+target = click.argument("target", callback=spelled, shell_complete=named)
 instance = click.argument("instance", shell_complete=_instances)
 instances = click.argument("instances", nargs=-1, required=True, shell_complete=_instances)
 
+
+def paths(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """INSTANCE:, or files by the shell."""
+    found = _instances(ctx, param, incomplete) if "/" not in incomplete and incomplete else []
+    return [CompletionItem(f"{item.value}:") for item in found] or [CompletionItem(incomplete, type="file")]
+
+
+def when(ctx: click.Context, param: click.Parameter, word: str | None) -> float | None:
+    """A moment, as POSIX seconds: how long ago (``90``, ``10m``, ``2h``), or an ISO 8601 date or time."""
+    import time
+    from datetime import datetime
+
+    from oslet.codec.kinds import KindError, parse
+    from oslet.model.param import DurationKind
+
+    if word is None:
+        return None
+    try:
+        return time.time() - float(parse(DurationKind(), word))
+    except KindError:
+        pass
+    try:
+        return datetime.fromisoformat(word).timestamp()
+    except ValueError:
+        what = f"{word!r} is neither as long ago as 90s, 10m, 2h nor a time as 2026-01-31T12:00"
+        raise click.BadParameter(what) from None
+
+
+since = click.option("--since", metavar="WHEN", callback=when, help="From then on: 90s, 10m, 2h ago, or an ISO time.")
 stack = click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import click
 
@@ -14,7 +13,7 @@ from oslet.cli import options
 @options.file
 @click.option("--paths", is_flag=True, help="List every path of the tree.")
 @options.as_json
-def command(file: Path, paths: bool, as_json: bool) -> None:
+def command(file: str, paths: bool, as_json: bool) -> None:
     """The tree, its size and the plan's digest; builds nothing.
 
     Packages are fetched into the store when they are not there, to be looked into.

@@ -12,7 +12,7 @@ _file = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("provenance")
-@click.argument("target", required=False, shell_complete=options.targets)
+@click.argument("target", required=False, callback=options.spelled, shell_complete=options.named)
 @click.option("--oci", is_flag=True, help="Also about the manifest that `oslet push` sends (its layers are made).")
 @click.option("--key", type=_file, help="Sign with this private key; with --verify, the public key.")
 @click.option(

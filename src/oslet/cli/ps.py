@@ -29,13 +29,15 @@ def command(every: bool, group: str | None, quiet: bool, as_json: bool) -> None:
             render.data(instance.id)
     else:
         render.table(
-            ("name", "id", "image", "state", "ports", "started"),
+            ("name", "id", "image", "state", "health", ">restarts", "ports", "started"),
             (
                 (
                     i.name,
                     i.id[:12],
                     i.image_name,
                     i.state if i.exit_code is None else f"{i.state} ({i.exit_code})",
+                    i.health or "-",
+                    str(i.restarts),
                     " ".join(map(str, i.ports)) or "-",
                     render.ago(i.created),
                 )

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oslet.cli.words import Option, pair, read, usage
+from oslet.cli.targets import spelled
+from oslet.cli.usage import usage
 from oslet.errors import BuildError, DeclarationError
+from oslet.run.wishing import NETWORK, bound, said, wished
+from oslet.run.words import Option, pair, read
 
 if TYPE_CHECKING:
     from oslet.model.check import Answer, Outcome
 
 OPTIONS = (
     Option("env", "e", "NAME=VALUE", "an environment variable", many=True),
-    Option("network", "", "private|host|none", "which network (default: the declaration's)"),
+    NETWORK,
     Option("set", "s", "NAME=VALUE", "a build-time param's value", many=True),
     Option("json", "", "", "print the outcomes as JSON"),
     Option("help", "h", "", "this help; after FILE, the image's params too"),
@@ -29,28 +32,26 @@ def quick(words: Sequence[str]) -> int:
     before = read(words, OPTIONS, stop_at_word=True)
     if "help" in before.options or not before.rest:
         return usage(USAGE, ABOUT, OPTIONS, asked="help" in before.options)
-    file, *after = before.rest
+    file, *after = spelled(before.rest[0]), *before.rest[1:]
 
     from oslet.cli import render
-    from oslet.cli.run import bound, wished
-    from oslet.codec.declaration import read_toml
     from oslet.workspace import Declared, Workspace
     from oslet.workspace.checking import outcomes
+    from oslet.workspace.declared import unfilled
 
     with render.progress() as listen:
         workspace = Workspace(progress=listen, notice=render.talk)
-        params = [param for param in read_toml(Path(file).absolute()).params if param.at == "start"]
-        found = read(after, OPTIONS, params)
-        options = {n: before.options.get(n, []) + found.options.get(n, []) for n in (*before.options, *found.options)}
+        params = [param for param in unfilled(file).params if param.at == "start"]
+        options, values, command = said(before.options, after, params, OPTIONS)
         if "help" in options:
             return usage(USAGE, ABOUT, OPTIONS, params, asked=True)
         given = dict(pair(word, "=", "--set") for word in options.get("set", []))
-        declared = Declared.read(Path(file), given)
+        declared = Declared.read(file, given)
         if not declared.oslet.checks:
             raise DeclarationError(
                 "it has no checks", where=file, hint='[[checks]] name = "front page", and http = "/" (or run, exec)'
             )
-        arguments, wish = bound(declared.oslet.params, found.given), wished(options, found.rest)
+        arguments, wish = bound(declared.oslet.params, values, os.environ), wished(options, command)
         results = outcomes(workspace, workspace.build(declared), declared.oslet.checks, arguments, wish)
     _show(results, as_json="json" in options)
     different = [r for r in results if r.verdict == "different"]

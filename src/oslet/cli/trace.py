@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oslet.cli.words import Option, read, usage
+from oslet.cli.targets import spelled
+from oslet.cli.usage import usage
 from oslet.errors import DeclarationError, RunError
+from oslet.run.wishing import NETWORK, bound, said, wished
+from oslet.run.words import Option, read
 
 if TYPE_CHECKING:
     from oslet.model.image import Image
@@ -22,7 +24,7 @@ OPTIONS = (
     Option("publish", "p", "[[IP:]PORT:]PORT", "publish a port elsewhere than on its own number", many=True),
     Option("volume", "v", "NAME|DIR:PATH", "what stands behind a volume", many=True),
     Option("env", "e", "NAME=VALUE", "an environment variable", many=True),
-    Option("network", "", "private|host|none", "which network (default: the declaration's)"),
+    NETWORK,
     Option("add", "", "", "keep what the trace has already: several workloads, one trace"),
     Option("dry-run", "", "", "write no trace"),
     Option("top", "", "N", "how many unused files to list (default: 20)"),
@@ -40,34 +42,35 @@ def quick(words: Sequence[str]) -> int:
     before = read(words, OPTIONS, stop_at_word=True)
     if "help" in before.options or not before.rest:
         return usage(USAGE, ABOUT, OPTIONS, asked="help" in before.options)
-    target, *after = before.rest
+    target, *after = spelled(before.rest[0]), *before.rest[1:]
 
     from oslet.cli import render
-    from oslet.cli.run import bound, wished
-    from oslet.workspace import Workspace
+    from oslet.workspace import Declared, Workspace
+    from oslet.workspace.declared import is_declaration
     from oslet.workspace.watching import keep_trace, traced, untrimmed
 
     with render.progress() as listen:
         workspace = Workspace(progress=listen, notice=render.talk)
         built = workspace.image(target, witnessed=False)
-        found = read(after, OPTIONS, built.image.params)
-        options = {n: before.options.get(n, []) + found.options.get(n, []) for n in (*before.options, *found.options)}
+        options, given, workload = said(before.options, after, built.image.params, OPTIONS)
         if "help" in options:
             return usage(USAGE, ABOUT, OPTIONS, built.image.params, asked=True)
         wish = wished(options, ())._replace(watched=True)
         bare = untrimmed(workspace, built)
-    running = workspace.start(built, bound(built.image.params, found.given), wish, notice=render.talk, sealed=bare)
+    running = workspace.start(
+        built, bound(built.image.params, given, os.environ), wish, notice=render.talk, sealed=bare
+    )
     try:
         running.ready()
-        code = _work(running, found.rest)
+        code = _work(running, workload)
         running.stop()
         seen = traced(workspace, running.id, built)
     finally:
         running.stop(grace=0)
         running.remove()
-    if target.endswith(".toml") and "dry-run" not in options:
-        seen = keep_trace(Path(target), seen, add="add" in options)
-        render.talk(f"{Path(target).with_suffix('.trace').name}: {len(seen.used)} paths used")
+    if is_declaration(target) and "dry-run" not in options:
+        seen = keep_trace(target, seen, add="add" in options)
+        render.talk(f"{Declared.read(target).trace_file.name}: {len(seen.used)} paths used")
     _report(workspace, built.image, seen, options)
     return code
 

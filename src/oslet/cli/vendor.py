@@ -13,7 +13,7 @@ from oslet.cli import options
 @options.file
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @options.as_json
-def command(file: Path, folder: Path, as_json: bool) -> None:
+def command(file: str, folder: Path, as_json: bool) -> None:
     """Put the locked packages in FOLDER, so that the build outlives its archive.
 
     A later build takes them from there with `mirror = "FOLDER"` under [source], or OSLET_MIRROR=FOLDER.

@@ -7,7 +7,7 @@ from importlib import import_module
 import click
 
 from oslet.cli import QUICK
-from oslet.cli.options import targets
+from oslet.cli.options import named
 
 VERBS = {
     "check": "Every fault of a declaration at once; no network.",
@@ -18,6 +18,8 @@ VERBS = {
     "vendor": "Put the locked packages in a folder, so that the build outlives its archive.",
     "why": "Why a path is in an image, or why it was left out.",
     "features": "What an image's packages can do without, and what that saves.",
+    "seccomp": "Which system calls an image's files can make, and who makes them.",
+    "catalog": "The ready oslets: what each is, its params, and how to use it.",
     "diff": "What differs between two locks or images: packages, paths, bytes.",
     "sbom": "What an image is made of, as SPDX or CycloneDX.",
     "licenses": "The licence of each package of an image.",
@@ -33,8 +35,13 @@ VERBS = {
     "ps": "The instances.",
     "logs": "What an instance wrote.",
     "exec": "Run a command inside an instance.",
+    "debug": "Look at an instance with tools that it doesn't have.",
+    "cp": "Copy files out of an instance or into it.",
     "stop": "Ask an instance to end, then make it.",
     "rm": "Remove ended instances.",
+    "park": "Keep sandboxes of an image ready, or list what waits.",
+    "top": "What runs and what it uses, live.",
+    "events": "What happened to instances.",
     "stats": "What instances use: memory, processor time, processes.",
     "wait": "Wait for an instance to end and print its exit code.",
     "networks": "The networks, with the instances on each.",
@@ -61,7 +68,7 @@ class Verbs(click.Group):
         if cmd_name not in VERBS:
             return None
         if cmd_name in QUICK:
-            target = click.Argument(["target"], shell_complete=targets)
+            target = click.Argument(["target"], shell_complete=named)
             return click.Command(cmd_name, params=[target], help=VERBS[cmd_name], add_help_option=False)
         command = import_module(f"oslet.cli.{cmd_name}").command
         assert isinstance(command, click.Command)

@@ -165,10 +165,9 @@ def _table(value: Any, shape: type[Struct], key: Key, faults: Faults) -> Any:
     fields = _fields(shape)
     result: dict[str, Any] = {}
     for name, each in value.items():
-        if name == "default" and shape.__struct_config__.tag == "secret":
-            faults.add(
-                (*key, name), "a secret can't have a default", "leave it out: it is given when an instance starts"
-            )
+        if name == "default" and shape.__struct_config__.tag == "secret" and each != "":
+            hint = 'leave it out: it is given when an instance starts; "" lets one start without'
+            faults.add((*key, name), "a secret can't have a default", hint)
             continue
         if name not in fields:
             where = f"{spoken} has no such key" if (spoken := _spoken(shape)) else "no such key"

@@ -58,7 +58,8 @@ def _content(key: Key, written: Any, folder: Path, texts: Texts) -> Content | No
             texts.faults.add((*key, "mode"), "a secret's file has the mode 0400", "leave mode out")
         return _secret((*key, "secret"), written["secret"], texts)
     if ways == ["text"]:
-        return Text(texts.check((*key, "text"), written["text"]), mode)
+        texts.known((*key, "text"), texts.names((*key, "text"), written["text"]), secrets=True)
+        return Text(written["text"], mode)
     return _template((*key, "template"), written["template"], mode, folder, texts)
 
 

@@ -277,6 +277,8 @@ def _secret(kind: SecretKind, value: Any) -> Secret:
         raise KindError(f"the secret has {size} characters; the least is {kind.min_length}")
     if size > MAX_TEXT or "\0" in secret.reveal():
         raise KindError("the secret is longer than 1 MiB or holds a NUL")
+    if kind.pattern is not None and not re.fullmatch(kind.pattern, secret.reveal()):
+        raise KindError(f"the secret doesn't match the pattern {kind.pattern}")
     return secret
 
 

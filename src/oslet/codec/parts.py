@@ -62,7 +62,7 @@ class Texts:
                 self.faults.add(
                     key,
                     f"the secret {name!r} would show here",
-                    f"use a template, or its file: /run/secrets/{name} unless [files] says another",
+                    f"use a file's text or template, or its own file: /run/secrets/{name} unless [files] says another",
                 )
             elif at_build and param.at != "build":
                 self.faults.add(
@@ -89,7 +89,9 @@ def params(table: dict[str, Any], faults: Faults) -> tuple[Param, ...]:
         before = len(faults.found)
         kind = _kind(spec, key, faults)
         default: Any = UNSET
-        if len(faults.found) == before and spec.get("default", UNSET) is not UNSET:
+        if isinstance(kind, SecretKind):
+            default = spec.get("default", UNSET)  # "" or none
+        elif len(faults.found) == before and spec.get("default", UNSET) is not UNSET:
             try:
                 default = parse(kind, spec["default"])
             except KindError as error:

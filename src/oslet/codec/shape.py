@@ -136,7 +136,7 @@ VALUES: dict[str, tuple[Any, str]] = {
     "path": (str, "an absolute path inside the instance"),
     "address": (str, "host, host:port, an IPv4 address, or [IPv6] with or without a port"),
     "list": (list[Any], "several values of one type"),
-    "secret": (str, "text that is never shown nor stored; it can't have a default"),
+    "secret": (str, "text that is never shown nor stored"),
 }
 _LIMITS = {"min", "max"}
 
@@ -161,13 +161,10 @@ def _constraints(word: str) -> list[tuple[str, Any, Any]]:
 
 def _param(word: str) -> type[Struct]:
     shape, sentence = VALUES[word]
-    default: list[Any] = [
-        (
-            "default",
-            Annotated[shape | Maybe, Meta(description="the value when none is given; without it, required")],
-            UNSET,
-        )
-    ]
+    absent = "the value when none is given; without it, required"
+    if word == "secret":
+        shape, absent = Literal[""], '"" where an instance may start without; else required'
+    default: list[Any] = [("default", Annotated[shape | Maybe, Meta(description=absent)], UNSET)]
     common: list[Any] = [
         ("help", Annotated[str | Maybe, Meta(description="a sentence for --help")], UNSET),
         (
@@ -181,7 +178,7 @@ def _param(word: str) -> type[Struct]:
     ]
     return msgspec.defstruct(
         f"{word.capitalize()}Param",
-        [*([] if word == "secret" else default), *common, *_constraints(word)],
+        [*default, *common, *_constraints(word)],
         tag=word,
         tag_field="type",
         forbid_unknown_fields=True,

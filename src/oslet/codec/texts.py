@@ -13,6 +13,7 @@ PARAM_NAME = r"[a-z][a-z0-9_]{0,62}"
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _NAME = re.compile(PARAM_NAME)
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]")
 _REFERENCE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\.(?:url|host|port|ports\.[1-9][0-9]?)")
 
 
@@ -105,6 +106,11 @@ def plain(value: Any, separator: str = ",") -> str:
     if isinstance(value, list | tuple):
         return separator.join(plain(each) for each in value)
     return str(value)
+
+
+def quoted(text: str, safe: str = "") -> str:
+    """A text as it stands in a URL: all but unreserved characters (RFC 3986, 2.3) and ``safe`` ones in percent."""
+    return "".join(chr(b) if chr(b) in safe or _PLAIN.match(chr(b)) else f"%{b:02X}" for b in text.encode())
 
 
 def _clip(text: str) -> str:

@@ -69,6 +69,7 @@ class AddressKind(_Kind, frozen=True, tag="address"):
 
 class SecretKind(_Kind, frozen=True, tag="secret"):
     min_length: int = 0
+    pattern: str | None = None
 
 
 class ListKind(_Kind, frozen=True, tag="list"):
@@ -97,7 +98,8 @@ Kind: TypeAlias = ItemKind | ListKind | SecretKind
 
 
 class Param(Struct, frozen=True, forbid_unknown_fields=True):
-    """One typed hole. ``default`` is in the kind's canonical form (bytes, seconds, …); unset means required."""
+    """One typed hole. ``default`` is in the kind's canonical form (bytes, seconds, …); unset means required. That of
+    a secret is the empty text, or none."""
 
     name: str
     kind: Kind

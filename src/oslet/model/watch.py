@@ -24,15 +24,27 @@ class Use(Struct, frozen=True):
     count: int
 
 
+class Beyond(Struct, frozen=True):
+    """A system call that was made though no file of the image is seen to make it: first by which process and when."""
+
+    name: str
+    process: str
+    pid: int
+    first: float
+    count: int
+
+
 class Watched(Struct, frozen=True):
     """What one instance used, by path; ``ended`` once there is no more to come.
 
-    ``image`` is the digest of the image whose whole tree, kept and dropped, the instance ran on.
+    ``image`` is the digest of the image whose whole tree, kept and dropped, the instance ran on; empty where
+    paths weren't watched. ``beyond`` is None where system calls weren't.
     """
 
     image: str
     uses: tuple[Use, ...] = ()
     ended: bool = False
+    beyond: tuple[Beyond, ...] | None = None
 
 
 class Trace(Struct, frozen=True):

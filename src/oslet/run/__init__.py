@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     from oslet.run.output import logs as logs
     from oslet.run.records import find as find
     from oslet.run.records import instances as instances
+    from oslet.run.starting import Parked as Parked
+    from oslet.run.starting import clone_volume as clone_volume
+    from oslet.run.starting import hold as hold
     from oslet.run.starting import park as park
+    from oslet.run.starting import parked as parked
     from oslet.run.starting import start as start
     from oslet.run.tools import Tools as Tools
     from oslet.run.volumes import remove_volume as remove_volume
@@ -47,7 +51,7 @@ _PLACES = {
     "records": "find instances",
     "asking": "Clone Places Sealed Wish",
     "client": "end",
-    "starting": "park start",
+    "starting": "Parked clone_volume hold park parked start",
     "tools": "Tools",
     "volumes": "remove_volume",
 }

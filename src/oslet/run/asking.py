@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from oslet.model.image import Image
 from oslet.model.stack import Membership
+from oslet.run.filters import Mode
 from oslet.run.limits import Limits
 
 
@@ -25,21 +26,25 @@ class Sealed(NamedTuple):
 class Clone(Struct, frozen=True):
     """A volume that begins as the folder ``of`` and is the instance's own: nothing of it outlives the instance.
 
-    Nobody writes to ``of`` meanwhile.
+    Nobody writes to ``of`` meanwhile. Without one it begins as the image's own content.
     """
 
-    of: str
+    of: str = ""
 
 
 class Wish(NamedTuple):
     """What a start may choose beside the arguments. Ports are written as Docker's ``-p``.
 
     ``volumes`` map a path inside to a folder (a path, absolute or begun with a dot), to a volume's name, or to a clone.
-    ``network`` may also name one of the user's networks, where instances find each other by name. ``allow`` are the
-    addresses (``HOST``, ``HOST:PORT``, ``NET/BITS``) that it may reach; None is all. ``restart`` says what an end is
-    followed by. ``name`` is made up when empty. ``command``, when given, is run in the image's stead. An instance with
-    ``remove`` leaves nothing when it ends. Of a ``watched`` one every path that it uses is recorded (``watching``).
-    One with a ``membership`` is found by its member's name, too, on its network.
+    With ``fresh`` every other volume is a clone, too, of its snapshot or else of the image's own content, so that
+    nothing of it is kept. ``network`` may also name one of the user's networks, where instances find each other by
+    name. ``allow`` are the addresses (``HOST``, ``HOST:PORT``, ``NET/BITS``) that it may reach; None is all.
+    ``restart`` says what an end is followed by. ``name`` is made up when empty. ``command``, when given, is run in the
+    image's stead. An instance with ``remove`` leaves nothing when it ends. Of a ``watched`` one every path that it uses
+    is recorded (``watching``). ``seccomp`` says which system calls it may make: all of ``seccomp.json``, the same with
+    those recorded that are not among ``calls``, or only those; ``calls`` are the image's own, which the workspace
+    finds. A ``read_only`` instance may write to its volumes, /tmp and /run, and nowhere else. One with a ``membership``
+    is found by its member's name, too, on its network.
     """
 
     name: str = ""
@@ -53,8 +58,17 @@ class Wish(NamedTuple):
     command: tuple[str, ...] = ()
     tty: bool = False
     remove: bool = False
+    fresh: bool = False
     watched: bool = False
+    seccomp: Mode = "default"
+    calls: tuple[str, ...] | None = None
+    read_only: bool = False
     membership: Membership | None = None
+
+    @property
+    def heard(self) -> bool:
+        """Whether somebody listens to what its filter tells."""
+        return self.watched or self.seccomp == "log"
 
 
 class Places(NamedTuple):

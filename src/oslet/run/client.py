@@ -47,7 +47,8 @@ def _found(state: Path, tools: Callable[[], Tools] | None) -> None:
         keeping.write(state, tools())
     elif not (state / keeping.SETTINGS).exists():
         raise RunError("no instance was ever started here", where=str(state), hint="oslet run starts one")
-    keeping.start(state)
+    if not keeping.start(state):
+        time.sleep(0.005)  # the other one has yet to listen, or to end
 
 
 @contextmanager

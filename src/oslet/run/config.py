@@ -18,9 +18,6 @@ from oslet.run.ids import Mapping, has_gid
 
 PLACE = "/sys/fs/cgroup"
 """Where the monitor's mount namespace has the instance's file system; see ``enter.sh``."""
-RUNTIME = f"{PLACE}/runtime"
-"""What the OCI runtime writes down, in the same memory: it is worth nothing without its sandboxes, and on a busy disk a
-dozen files an instance take longer than its start."""
 
 MASKED = (
     "/proc/acpi",
@@ -45,6 +42,9 @@ READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tri
 
 OWN = -1
 """In a descriptor's place: a new network namespace that leads nowhere."""
+
+SHARED = ("user", "pid", "network", "ipc", "uts")
+"""What a visitor shares with an instance: all but the mounts."""
 
 TTY_GROUP = 5
 """Debian's ``tty``, which owns terminals where the instance has such a group."""
@@ -87,9 +87,10 @@ def config(
     volumes: Sequence[tuple[str, str]],
     network: int | None = OWN,
     writable: bool = True,
+    filters: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The whole configuration. ``volumes`` are folders here and their paths inside; ``network`` is the descriptor of a
-    namespace to join, ``OWN`` for a new one, or None for the caller's."""
+    namespace to join, ``OWN`` for a new one, or None for the caller's; ``filters`` are ``seccomp()`` unless given."""
     namespaces = [{"type": name} for name in ("user", "mount", "pid", "ipc", "uts", "cgroup")]
     if network is not None:
         joined = {} if network == OWN else {"path": f"/proc/{os.getpid()}/fd/{network}"}
@@ -104,11 +105,20 @@ def config(
             "uidMappings": [_extent(e) for e in mapping.inner_uids],
             "gidMappings": [_extent(e) for e in mapping.inner_gids],
             "namespaces": namespaces,
-            "seccomp": seccomp(),
+            "seccomp": filters or seccomp(),
             "maskedPaths": list(MASKED),
             "readonlyPaths": list(READ_ONLY),
         },
     }
+
+
+def join(told: dict[str, Any], joined: dict[str, int]) -> None:
+    """Have it share namespaces, given as open descriptors, with whom they are of: ids and host name are set there."""
+    linux = told["linux"]
+    paths = {kind: f"/proc/{os.getpid()}/fd/{fd}" for kind, fd in joined.items()}
+    linux["namespaces"] = [{"type": "mount"}, *({"type": kind, "path": path} for kind, path in paths.items())]
+    for part, key in ((linux, "uidMappings"), (linux, "gidMappings"), (told, "hostname")):
+        del part[key]
 
 
 @cache

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from oslet.run import attaching, wire
+from oslet.run import attaching, records, wire
 from oslet.run.monitor import Stdio
 
 
@@ -27,7 +27,8 @@ def execute(
     own: relayed, so that no file of the caller's is given to the instance's user. RunError if it can't be run.
     """
     environment = ((("TERM", os.environ.get("TERM", "xterm")),) if tty else ()) + tuple(env)
-    request = wire.Exec(ref, tuple(command), environment, user, workdir, tty)
+    _, record = records.find(state, ref)
+    request = wire.Exec(record.id, tuple(command), environment, user, workdir, tty)
     with (
         attaching.signals() as deliver,
         attaching.streams(stdio, tty) as streams,

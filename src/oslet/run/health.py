@@ -13,6 +13,8 @@ from oslet.run import client, records, wire
 from oslet.run.entering import execute
 from oslet.run.monitor import Stdio
 
+_LISTENS = 0.25
+"""Seconds in which a server is given the time to listen before anything else is asked of it."""
 _ANSWER = 5.0
 """Seconds one probe may take."""
 _LINE = 1024
@@ -49,7 +51,11 @@ def answers(connection: socket.socket, address: tuple[str, int], asked: Http | T
 def await_healthy(state: Path, ref: str, health: Health | None = None, timeout: float = 60) -> None:
     """Return once the instance is healthy. RunError when it ends first, or isn't within ``timeout`` seconds."""
     _, record = records.find(state, ref)
+    if (health or record.health) is None:
+        return
     deadline, pause = time.monotonic() + timeout, 0.005
+    if isinstance(health or record.health, Exec) and any(p.proto == "tcp" for p in record.published):
+        _until_it_listens(state, record, min(deadline, time.monotonic() + _LISTENS))
     while not healthy(state, record.id, health):
         if not records.alive(record):
             raise RunError(f"{record.name} ended before it was healthy", hint=f"oslet logs {record.name} may say why")
@@ -57,6 +63,14 @@ def await_healthy(state: Path, ref: str, health: Health | None = None, timeout: 
             raise RunError(f"{record.name} isn't healthy after {timeout:g} s", hint=f"oslet logs {record.name}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.25)
+
+
+def _until_it_listens(state: Path, record: records.Record, deadline: float) -> None:
+    """Wait for a port to answer before a command is asked: a command is a process more, which takes the processor from
+    what it asks for. One that listens later, or never, is asked all the same."""
+    port = next(str(p.container) for p in record.published if p.proto == "tcp")
+    while time.monotonic() < deadline and records.alive(record) and not healthy(state, record.id, Tcp(port)):
+        time.sleep(0.004)
 
 
 def _address(record: records.Record, port: str) -> tuple[str, int]:
@@ -76,6 +90,11 @@ def _http(connection: socket.socket, path: str) -> bool:
         said += part
     words = said.split(b" ", 2)
     return words[0].startswith(b"HTTP/1.") and len(words) > 1 and words[1][:1] in (b"2", b"3")
+
+
+def reached(address: str) -> str:
+    """Where this machine itself finds what listens at ``address``."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
 
 
 def _exec(state: Path, record: records.Record, asked: Exec) -> bool:

@@ -89,6 +89,22 @@ def _root_base() -> int:
     return given.outside if given and given.length >= COUNT else ROOT_BASE
 
 
+def check() -> None:
+    """RunError for a root in whose user namespace (a container's, most often) there are no ids for instances."""
+    if os.geteuid() == 0 and not _exist(_root_base()):
+        raise RunError(
+            f"this root's user namespace (a container's?) lacks the ids from {_root_base()} on, for instances to have",
+            where="/proc/self/uid_map",
+            hint="be an ordinary user in it, or name a range that it has in /etc/subuid: root:FIRST:65536",
+        )
+
+
+def _exist(first: int) -> bool:
+    """Whether a whole range of ids exists in this user namespace: ``user_namespaces(7)``, uid_map."""
+    maps = (line.split() for line in Path("/proc/self/uid_map").read_text().splitlines())
+    return any(int(low) <= first and first + COUNT <= int(low) + int(length) for low, _, length in maps)
+
+
 class Outer(NamedTuple):
     """The ids of the namespace that encloses a user's instances; empty for root, who needs none."""
 

@@ -19,6 +19,7 @@ from oslet.run.tools import Tools
 
 SETTINGS, LOG = "supervisor.json", "supervisor.log"
 _PATIENCE = 30.0
+_PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "XDG_RUNTIME_DIR")
 _TAKEN = 75
 """The keeper's exit code when another one keeps the folder: EX_TEMPFAIL of sysexits.h."""
 
@@ -40,25 +41,23 @@ def write(state: Path, tools: Tools) -> None:
     fresh.replace(state / SETTINGS)
 
 
-def start(state: Path) -> None:
-    """Start a keeper for ``state``, where ``write`` was; return when it listens, or another one does."""
+def start(state: Path) -> bool:
+    """Start a keeper for ``state``, where ``write`` was, and return when it listens; False if there is another one."""
     outer = ids.outer()
     hears, their_says = os.pipe()
     their_hears, says = os.pipe()
     copies = [above(their_says), above(their_hears)]
     log = str(state / LOG)
-    words = ["keeper", str(state), "user" if outer.uids else "own", "5", "6", "--"]
-    words += [sys.executable, "-m", "oslet.run.supervisor", str(state)]
     try:
         pid = os.posix_spawn(
             native.program("keeper"),
-            words,
-            {**os.environ, "PYTHONUNBUFFERED": "1"},
+            _words(state, "user" if outer.uids else "own"),
+            _environment(),
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
                 (os.POSIX_SPAWN_DUP2, 1, 2),
-                *((os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(copies, 5)),
+                *((os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(copies, 3)),
             ],
             setsid=True,
             setsigdef=[signal.SIGPIPE, signal.SIGTERM],
@@ -72,13 +71,43 @@ def start(state: Path) -> None:
             map_ids(pid, ids.mapping(0, 0, outer))
             os.write(says, b"g")
             if readable(hears, _PATIENCE) and os.read(hears, 1):
-                return
+                return True
         _failed(pid, log)
+        return False
     finally:
         os.close(hears)
         os.close(says)
         with suppress(ChildProcessError):
             os.waitpid(pid, 0)
+
+
+def heir(state: Path, control: int, listening: int) -> None:
+    """Start a keeper in the namespaces of this process, in the place of one that was killed: with the supervisor's end
+    of its socket, and the socket that clients connect to."""
+    given = [above(control), above(listening)]
+    try:
+        os.posix_spawn(
+            native.program("keeper"),
+            _words(state, "heir"),
+            dict(os.environ),
+            file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(given, 3)],
+            setsigmask=[],
+        )
+    finally:
+        for fd in given:
+            os.close(fd)
+
+
+def _words(state: Path, way: str) -> list[str]:
+    supervisor = [sys.executable, "-P", "-m", "oslet.run.supervisor", str(state)]  # -P: not from the state's folder
+    return ["keeper", str(state), way, "3", "4", "--", *supervisor]
+
+
+def _environment() -> dict[str, str]:
+    """Of whoever came first, what a supervisor for all who come later may have: it stays for as long as that one."""
+    passed = {n: v for n, v in os.environ.items() if n in _PASSED_ON or n.startswith(("PYTHON", "OSLET_", "LC_"))}
+    given = [str(Path(word).absolute()) for word in passed.get("PYTHONPATH", "").split(os.pathsep) if word]
+    return {**passed, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *given])}
 
 
 def _failed(pid: int, log: str) -> None:

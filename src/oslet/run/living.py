@@ -89,8 +89,25 @@ def _signal(record: Record, number: int) -> None:
 def stop(state: Path, ref: str, grace: float = GRACE) -> int:
     """End an instance: its stop signal, ``grace`` seconds, SIGKILL. Its exit code; one that has ended is no error."""
     _, record = records.find(state, ref)
-    reply = client.ask(state, wire.Stop(record.id, grace))
+    reply = _stop(state, record, wire.Stop(record.id, grace))
     return reply.code if isinstance(reply, wire.Ended) else 137
+
+
+def _stop(state: Path, record: Record, asked: wire.Stop) -> wire.Reply:
+    """By way of the supervisor. One that was started after a keeper and its supervisor were killed together may not end
+    an ordinary user's earlier instances, which are in another user namespace; that user may (user_namespaces(7))."""
+    try:
+        return client.ask(state, asked)
+    except RunError:
+        if not records.alive(record):
+            raise
+        for number, patience in ((signal_number(record.stop_signal), asked.grace), (signal.SIGKILL, GRACE)):
+            if patience > 0 and records.alive(record):
+                _signal(record, number)
+            deadline = time.monotonic() + patience
+            while records.alive(record) and time.monotonic() < deadline:
+                time.sleep(0.01)
+        return client.ask(state, asked)
 
 
 def remove(state: Path, ref: str, *, force: bool = False) -> None:
@@ -99,7 +116,7 @@ def remove(state: Path, ref: str, *, force: bool = False) -> None:
     if records.alive(record) and not force:
         raise RunError(f"{record.name} runs", hint=f"oslet stop {record.name} first, or rm --force")
     try:
-        client.ask(state, wire.Stop(record.id, 0, remove=True))
+        _stop(state, record, wire.Stop(record.id, 0, remove=True))
     except RunError:
         if records.read(folder):  # a supervisor that was killed had removed it before it could say so
             raise
@@ -107,7 +124,11 @@ def remove(state: Path, ref: str, *, force: bool = False) -> None:
 
 def stats(state: Path, ref: str) -> Stats:
     """RunError if the instance doesn't run."""
-    _, record = records.find(state, ref)
+    return used(records.find(state, ref)[1])
+
+
+def used(record: Record) -> Stats:
+    """What the instance of a record uses. RunError if it doesn't run."""
     if not records.alive(record):
         raise RunError(f"{record.name} doesn't run")
     pids = (record.pid, *records.descendants(record.pid)) if record.pid else ()

@@ -37,23 +37,25 @@ def times(log: Path) -> Path:
     return log.with_name(log.name.replace(".log", ".times"))
 
 
-def logs(state: Path, ref: str, *, follow: bool = False, tail: int | None = None) -> Iterator[Line]:
+def logs(state: Path, ref: str, *, follow: bool = False, tail: int | None = None, since: float = 0.0) -> Iterator[Line]:
     """What a detached instance wrote; with ``follow``, then what it writes until it ends. ``tail`` bounds how many
-    lines of the past are given. Streams are merged by the time at which their bytes came."""
+    lines of the past are given, ``since`` (POSIX seconds) from when on. Streams are merged by the time at which their
+    bytes came."""
     folder, record = records.find(state, ref)
     readers = [_Reader(folder, stream) for stream in ("stdout", "stderr")]
     try:
-        past = list(merge(*(reader.lines() for reader in readers), key=lambda line: line.time))
+        found = merge(*(reader.lines() for reader in readers), key=lambda line: line.time)
+        past = [line for line in found if line.time >= since]
         yield from past if tail is None else past[max(0, len(past) - tail) :] if tail else ()
         while follow:
             running = records.there(record)
-            found = list(merge(*(reader.lines() for reader in readers), key=lambda line: line.time))
-            yield from found
+            fresh = list(merge(*(reader.lines() for reader in readers), key=lambda line: line.time))
+            yield from fresh
             if not running:
                 break
-            if not found:
+            if not fresh:
                 time.sleep(_LOOK)
-        yield from (line for reader in readers for line in reader.rest())
+        yield from (line for reader in readers for line in reader.rest() if line.time >= since)
     finally:
         for reader in readers:
             reader.close()

@@ -17,7 +17,7 @@ from oslet.errors import RunError
 from oslet.model.instance import Arguments
 from oslet.model.oslet import File
 from oslet.model.param import Param
-from oslet.model.tree import Entry, Tree
+from oslet.model.tree import Entry
 from oslet.run import ids
 
 _HOPS = 40
@@ -41,8 +41,8 @@ class Index(NamedTuple):
     entries: Mapping[str, Entry]
 
     @classmethod
-    def of(cls, tree: Tree) -> Index:
-        return cls({entry.path: entry for entry in tree.entries})
+    def of(cls, entries: Iterable[Entry]) -> Index:
+        return cls({entry.path: entry for entry in entries})
 
     def resolve(self, path: str) -> str:
         """Where ``path`` really is, its parents' links and its own followed within the tree. RunError on a loop."""

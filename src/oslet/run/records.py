@@ -25,6 +25,7 @@ from oslet.run.net.plug import Plug
 _ID = re.compile(r"[0-9a-f]{12}")
 HEALTH = "health"
 """Says whether an instance that declares its health is well, once that is known."""
+_ID = re.compile("[0-9a-f]{12}")
 RECORD, EXIT, STDOUT, STDERR, RUNTIME_LOG = "record.json", "exit", "stdout.log", "stderr.log", "runtime.log"
 
 
@@ -70,6 +71,8 @@ class Record(Struct, frozen=True):
     allow: tuple[str, ...] | None = None
     token: str = ""
     attached: bool = False
+    volumes: tuple[str, ...] = ()
+    """The folders of this machine that it may write to."""
     watcher: int = 0
     watcher_began: int = 0
     """The process that records what a watched instance uses; 0 where there is none."""
@@ -83,13 +86,9 @@ def folders(state: Path) -> Path:
     return state / "instances"
 
 
-def create(folder: Path, record: Record) -> None:
-    """The first record of a fresh folder. A reader that comes too soon finds none yet."""
-    file = os.open(folder / RECORD, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(file, canonical(record))
-    finally:
-        os.close(file)
+def blank(folder: Path) -> int:
+    """The record of a fresh folder, open to be written once; until then a reader finds none."""
+    return os.open(folder / RECORD, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
 def write(folder: Path, record: Record) -> None:
@@ -224,6 +223,13 @@ def records(state: Path) -> tuple[tuple[Path, Record], ...]:
         return ()
     found = [(folder, record) for folder in entries if (record := read(folder))]
     return tuple(sorted(found, key=lambda pair: pair[1].created))
+
+
+def record(state: Path, id: str) -> Record:  # noqa: A002
+    """The record of an instance by its whole id. RunError if it is gone."""
+    if found := read(folders(state) / id):
+        return found
+    raise RunError(f"there is no instance {id!r} any more", hint="oslet ps lists what runs")
 
 
 class Member(Struct, frozen=True):

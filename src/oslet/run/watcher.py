@@ -21,16 +21,18 @@ from contextlib import suppress
 from pathlib import Path
 from socket import SOL_SOCKET, socket
 
+from msgspec.structs import replace
+
 from oslet.codec import canonical
 from oslet.model.tree import Entry
-from oslet.model.watch import Watched
+from oslet.model.watch import Beyond, Watched
 from oslet.run import notices, syscalls
 from oslet.run.ledger import Ledger, Who
 from oslet.run.notices import Notice
 from oslet.run.syscalls import Call
 
 LISTENING = 3
-PATHS, RECORD = "watch.paths", "watch.json"
+PATHS, BEYOND, RECORD = "watch.paths", "watch.calls", "watch.json"
 _PAUSE = 0.2
 """Seconds between two writings of the record, at least."""
 _SHARE = 20
@@ -46,6 +48,8 @@ class Watcher:
         self.ledger = Ledger(paths(folder / PATHS), root)
         self._record = folder / RECORD
         self._image = image
+        self._beyond = beyond(folder / BEYOND)
+        self._used: dict[int, Beyond] | None = None if self._beyond is None else {}
         self._calls = syscalls.by_number(os.uname().machine)
         self._poll = select.poll()
         self._filters: set[int] = set()
@@ -75,7 +79,8 @@ class Watcher:
         """Atomic: a reader sees the old record or the new one."""
         began = time.monotonic()
         fresh = self._record.with_suffix(".new")
-        fresh.write_bytes(canonical(Watched(self._image, self.ledger.uses(), ended)))
+        beyond = None if self._used is None else tuple(self._used.values())
+        fresh.write_bytes(canonical(Watched(self._image, self.ledger.uses(), ended, beyond)))
         fresh.replace(self._record)
         self.ledger.changed = False
         done = time.monotonic()
@@ -127,6 +132,12 @@ class Watcher:
             there = notices.let_go(descriptor, notice)
         if not there or who is None:
             return
+        if self._used is not None and self._beyond and (name := self._beyond.get(notice.number)):
+            before = self._used.get(notice.number)
+            self._used[notice.number] = (
+                replace(before, count=before.count + 1) if before else Beyond(name, who.name, who.pid, time.time(), 1)
+            )
+            self.ledger.changed = True
         for call, flags, path in said:
             self.ledger.note(call, flags, path, who)
         if any(call.how == "run" for call, _, _ in said):
@@ -157,6 +168,19 @@ def paths(file: Path) -> dict[str, Entry]:
     rows = msgspec.json.decode(file.read_bytes(), type=list[tuple[str, str, str]])
     found = {path: Entry(path, kind, 0, target=target) for path, kind, target in rows}  # type: ignore[arg-type]
     return {"/": Entry("/", "dir", 0)} | found
+
+
+def beyond(file: Path) -> dict[int, str] | None:
+    """The system calls that the instance's image has no use for, by number; None where nobody wants to know."""
+    import msgspec
+
+    from oslet.formats.code.names import by_number
+
+    try:
+        names = msgspec.json.decode(file.read_bytes(), type=frozenset[str])
+    except FileNotFoundError:
+        return None
+    return {number: name for number, name in by_number(os.uname().machine).items() if name in names}
 
 
 def main(folder: str, root: str, image: str) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from socket import AF_UNIX, SOCK_STREAM, socket
 from typing import Any
@@ -19,17 +19,23 @@ from oslet.errors import IntegrityError, RunError
 from oslet.model.tree import Entry
 from oslet.model.watch import Watched
 from oslet.run import monitor, records, syscalls
-from oslet.run.watcher import LISTENING, PATHS, RECORD
+from oslet.run.watcher import BEYOND, LISTENING, PATHS, RECORD
 
 SOCKET, LOG = "watch.sock", "watch.log"
 _LAST_WORDS = 10.0
 """Seconds that a watcher may take to write what it has once its instance has ended."""
 
 
-def listen(folder: Path, entries: Iterable[Entry], root: Path, image: str) -> int:
-    """Start the watcher of the instance of ``folder``, on all ``entries`` of its tree; the watcher's pid."""
-    rows = [(e.path, e.kind, e.target) for e in entries]
+def listen(
+    folder: Path, entries: Iterable[Entry] | None, root: Path, image: str, *, beyond: Sequence[str] | None = None
+) -> int:
+    """Start the watcher of the instance of ``folder``, on all ``entries`` of its tree, and on the system calls
+    ``beyond`` its image's own; None where that isn't to be watched. The watcher's pid."""
+    rows = [(e.path, e.kind, e.target) for e in entries or ()]
     (folder / PATHS).write_bytes(canonical(rows))
+    if beyond is not None:
+        (folder / BEYOND).write_bytes(canonical(tuple(beyond)))
+    image = image if entries is not None else ""
     door = socket(AF_UNIX, SOCK_STREAM)
     where = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     copy = -1
@@ -62,9 +68,10 @@ def listen(folder: Path, entries: Iterable[Entry], root: Path, image: str) -> in
     return pid
 
 
-def watched(filters: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """An instance's system call filters, their news brought to the watcher that ``listen`` started."""
-    return {**syscalls.notified(filters), "listenerPath": str(folder / SOCKET)}
+def heard(filters: dict[str, Any], folder: Path, *, paths: bool = True) -> dict[str, Any]:
+    """An instance's system call filters, their news, and with ``paths`` each use of one, brought to the watcher that
+    ``listen`` started."""
+    return {**(syscalls.notified(filters) if paths else filters), "listenerPath": str(folder / SOCKET)}
 
 
 def finish(watcher: int) -> None:
@@ -80,11 +87,12 @@ def finish(watcher: int) -> None:
 
 
 def read(folder: Path) -> Watched | None:
-    """What was used so far by the instance of this folder; None for one that isn't watched."""
+    """What was used so far by the instance of this folder, which may be nothing; None for one that isn't watched."""
     try:
         return decode((folder / RECORD).read_bytes(), Watched, where=str(folder / RECORD))
     except FileNotFoundError:
-        return Watched("") if (folder / PATHS).exists() else None
+        beyond = () if (folder / BEYOND).exists() else None
+        return Watched("", beyond=beyond) if (folder / PATHS).exists() else None
     except IntegrityError:
         return None
 
@@ -94,4 +102,4 @@ def of(state: Path, ref: str) -> Watched:
     folder, record = records.find(state, ref)
     if found := read(folder):
         return found
-    raise RunError(f"{record.name} isn't watched", hint="start it with oslet run --audit")
+    raise RunError(f"{record.name} isn't watched", hint="start it with oslet run --audit, or --seccomp log")

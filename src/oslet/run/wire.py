@@ -1,6 +1,7 @@
 """What a client and the supervisor say to each other: JSON with its length before it, over a stream socket.
 
-Descriptors come with a message's first byte (``SCM_RIGHTS``, unix(7)). Both ends are the same user's.
+Descriptors come with a message's first byte (``SCM_RIGHTS``, unix(7)). Both ends are the same user's. A client that
+imports nothing (``cli/quick.py``) says ``Words`` instead of JSON, and is answered in as few: see ``plain``.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import array
 import os
 import socket
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +18,8 @@ from oslet.model.instance import Instance
 from oslet.model.oslet import Http, Tcp
 from oslet.run.asking import Wish
 
+VERSION = "1"
+"""Of what clients without JSON say."""
 MOST = 16 << 20
 """Bytes of a message: rendered files may be in its arguments."""
 _FDS = 8
@@ -49,11 +52,28 @@ class Exec(Struct, frozen=True, tag="exec"):
     tty: bool = False
 
 
+class Visit(Struct, frozen=True, tag="visit"):
+    """Run the tools that ``like`` starts beside an instance; descriptors as for ``Start``."""
+
+    ref: str
+    like: Start
+
+
+class Carry(Struct, frozen=True, tag="carry"):
+    """Carry the tar of a path of an instance to the second of three descriptors; or, ``into`` it, from the first. What
+    goes wrong is said on the third, and the reply is an exit code."""
+
+    ref: str
+    path: str
+    into: bool
+
+
 class Wait(Struct, frozen=True, tag="wait"):
-    """Tell when an instance has ended. An ``attached`` client's instance ends with it."""
+    """Tell when an instance has ended. An ``attached`` client's instance ends with it, ``grace`` seconds later."""
 
     ref: str
     attached: bool = False
+    grace: float = 10.0
 
 
 class Stop(Struct, frozen=True, tag="stop"):
@@ -65,10 +85,19 @@ class Stop(Struct, frozen=True, tag="stop"):
 
 
 class Park(Struct, frozen=True, tag="park"):
-    """Keep ``count`` slots waiting for starts like this one."""
+    """Keep ``count`` slots waiting for starts like this one; ``held``, only for as long as the connection."""
 
     like: Start
     count: int
+    held: bool = False
+
+
+class Copy(Struct, frozen=True, tag="copy"):
+    """Make the volume ``target`` of the folder ``data`` a copy of the folder ``source``."""
+
+    source: str
+    target: str
+    data: str
 
 
 class Ask(Struct, frozen=True, tag="ask"):
@@ -88,7 +117,33 @@ class Quit(Struct, frozen=True, tag="quit"):
     force: bool = False
 
 
-Request: TypeAlias = Start | Exec | Wait | Stop | Park | Ask | Probe | Quit
+Request: TypeAlias = Start | Exec | Visit | Carry | Wait | Stop | Park | Copy | Ask | Probe | Quit
+
+
+class Words(NamedTuple):
+    """The words of ``oslet run``, unread, of a client whose store is at ``home``; or, with the mode ``wait``, the id of
+    an instance that such a client waits for. The mode of a start is ``attached`` if its descriptors come along, else
+    ``detached``: only something in the background can be started then. They come as a NUL byte, the version, the mode,
+    the home and the words, with NUL bytes between.
+    """
+
+    mode: str
+    home: str
+    words: tuple[str, ...]
+
+
+class Plain(socket.socket):
+    """A connection whose client reads no JSON. What such a client sends later are the numbers of signals. One that
+    isn't ``attached`` is told of no end."""
+
+    attached = False
+
+    def signals(self) -> tuple[int, ...]:
+        """Those that came; none if the client is gone."""
+        try:
+            return tuple(number for number in self.recv(64, socket.MSG_DONTWAIT) if 0 < number < 65)
+        except OSError:
+            return ()
 
 
 class Started(Struct, frozen=True, tag="started"):
@@ -119,13 +174,31 @@ class Waiting(Struct, frozen=True, tag="waiting"):
 
 Reply: TypeAlias = Started | Ended | Failed | Waiting
 
+
+def plain(reply: Reply, *, attached: bool) -> bytes:
+    """``a`` (``d`` in the background), the id, image and notice of what was started, with NUL bytes between; ``e`` and
+    the exit code; or ``f``: the client is to begin anew, as one that can be told more."""
+    match reply:
+        case Started(instance, notice):
+            return "\0".join((f"{'a' if attached else 'd'}{instance.id}", instance.image, notice)).encode(
+                "utf-8", "replace"
+            )
+        case Ended(code):
+            return b"e%d" % code
+        case _:
+            return b"f"
+
+
 _encoder = msgspec.json.Encoder()
 _requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _replies: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
 
 
 def send(connection: socket.socket, message: Request | Reply, fds: tuple[int, ...] = ()) -> None:
-    data = _encoder.encode(message)
+    if isinstance(connection, Plain):
+        data = plain(message, attached=connection.attached)  # type: ignore[arg-type]
+    else:
+        data = _encoder.encode(message)
     whole = len(data).to_bytes(4, "little") + data
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     sent = connection.sendmsg([whole], rights, socket.MSG_NOSIGNAL)
@@ -133,9 +206,12 @@ def send(connection: socket.socket, message: Request | Reply, fds: tuple[int, ..
         connection.sendall(whole[sent:], socket.MSG_NOSIGNAL)
 
 
-def read_request(connection: socket.socket) -> tuple[Request, tuple[int, ...]] | None:
+def read_request(connection: socket.socket) -> tuple[Request | Words, tuple[int, ...]] | None:
     """None at the end. ValueError for what is no request."""
     data, fds = _read(connection)
+    if data[:1] == b"\0":
+        version, mode, home, *words = data[1:].decode("utf-8", "surrogateescape").split("\0")
+        return Words(mode if version == VERSION else "", home, tuple(words)), fds
     try:
         return (_requests.decode(data), fds) if data else None
     except msgspec.MsgspecError as error:

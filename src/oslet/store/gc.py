@@ -36,6 +36,7 @@ class Freed(NamedTuple):
     values: int = 0
     memos: int = 0
     temporary: int = 0
+    snapshots: int = 0
     bytes: int = 0
 
 

@@ -38,6 +38,9 @@ def asks(asked: Asked) -> Iterator[Ask]:
     yield from _command(start.command, "the declaration's command")
     if isinstance(start.health, Exec):
         yield from _command(start.health.command, "the declaration's health check")
+    yield from _command(start.warm.prepare, "the declaration's warm.prepare")
+    for module in start.warm.modules:
+        yield Ask(module, "module", "the declaration's warm.modules names it")
     for words in asked.checks:
         yield from _command(words, "a check of the declaration")
     for name, value in start.env:

@@ -16,14 +16,15 @@ from oslet.model.plan import Plan
 from oslet.model.source import Debian, Oci, Source
 from oslet.model.tree import Contents, Tree
 from oslet.store import Store, home
-from oslet.workspace.declared import Declared
+from oslet.workspace.declared import Declared, is_declaration
 
 if TYPE_CHECKING:
     from oslet.build.place import Placement
     from oslet.build.sandbox import Sandbox
     from oslet.model.instance import Arguments
-    from oslet.run import Places, Sealed, Tools, Wish
+    from oslet.run import Parked, Places, Sealed, Tools, Wish
     from oslet.store.gc import Freed
+    from oslet.trim.calls import Profile
     from oslet.trim.difference import Difference
     from oslet.trim.features import Price
     from oslet.trim.why import Answer
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["Declared", "Planned", "Workspace", "machine_arch"]
 
 PLAIN = Debian()
+
+
 Progress: TypeAlias = Callable[[str, int, int], None]
 
 
@@ -80,8 +83,9 @@ class Workspace:
 
     @cached_property
     def store(self) -> Store:
-        from oslet.run.ids import store_owner
+        from oslet.run.ids import check, store_owner
 
+        check()
         return Store(self.root, owner=store_owner())
 
     def tools(self, source: Debian = PLAIN, *, network: bool = False) -> Tools:
@@ -214,12 +218,11 @@ class Workspace:
     # Images
 
     def image(self, target: str, build_arguments: Mapping[str, Any] | None = None, *, witnessed: bool = True) -> Built:
-        """The image that ``target`` means: a declaration's file (built first), a name, a digest or its prefix."""
-
-        if target.endswith(".toml"):
-            if not Path(target).exists():
+        """The image that ``target`` means: a declaration (built first), a name, a digest or its prefix."""
+        if is_declaration(target):
+            if target.endswith(".toml") and not Path(target).exists():
                 raise DeclarationError("no such file", where=target)
-            return self.build(Declared.read(Path(target), build_arguments), witnessed=witnessed)
+            return self.build(Declared.read(target, build_arguments), witnessed=witnessed)
         return Built(*self.store.find(target))
 
     def tree(self, image: Image) -> Tree:
@@ -293,8 +296,9 @@ class Workspace:
         from oslet.run import Wish, start
         from oslet.workspace.running import Running
 
-        wish = wish or Wish()
+        wish = self.fitted(built, wish or Wish())
         own = sealed or self.sealed(built)
+        self.foretell(own, arguments, wish, notice)
         try:
             instance = start(own, arguments, wish, self.instance_tools, self.places, notice=notice)
         except RunError as error:
@@ -304,7 +308,45 @@ class Workspace:
         if sealed:
             self.store.pin(built.digest, instance.id)
             self.store.pin_tree(sealed.tree, instance.id)
-        return Running(instance, self)
+        return Running(instance, self, built.image.start, arguments)
+
+    def foretell(self, sealed: Sealed, arguments: Arguments, wish: Wish, notice: Callable[[str], None]) -> None:
+        """Tell that a start will have to prepare the image's data first, which takes seconds."""
+        start = sealed.image.start
+        if not start.warm.prepare or start.warm.snapshot in wish.volumes:
+            return
+        from oslet.bind import start_with
+        from oslet.run.snapshots import place
+
+        snapshot = place(self.places.data, sealed.digest, start_with(start, arguments))
+        if snapshot and not snapshot.is_dir():
+            notice(f"preparing the data of {sealed.image.name}, once: later starts begin with a copy of it")
+
+    def parked(self, built: Built, arguments: Arguments, wish: Wish, count: int) -> Parked:
+        """``count`` slots that wait for starts like this one until they are let go."""
+        from oslet.run import parked
+
+        return parked(self.sealed(built), arguments, wish, self.instance_tools, self.places, count)
+
+    def clone_volume(self, source: str, target: str) -> None:
+        """A volume that begins as a copy of another one (or of a folder, if ``source`` is a path), and is kept."""
+        from oslet.run import clone_volume
+
+        clone_volume(self.places, source, target, self.instance_tools)
+
+    def calls(self, image: Image) -> Profile:
+        """The system calls that an image's files can make, and who makes them: seconds the first time."""
+        from oslet.workspace.calling import calls
+
+        return calls(self, image)
+
+    def fitted(self, built: Built, wish: Wish) -> Wish:
+        """A wish with all that it needs to know of the image."""
+        if wish.seccomp == "default" or wish.calls is not None:
+            return wish
+        from oslet.workspace.calling import allowed
+
+        return wish._replace(calls=allowed(self, built.image))
 
     def user(self, instance: str, name: str) -> tuple[int, int]:
         """uid and gid of a user of an instance's image, by name or as ``UID[:GID]``."""
@@ -332,5 +374,13 @@ class Workspace:
 
     def gc(self, *, dry_run: bool = False) -> Freed:
         """Remove what no image and no instance needs."""
+        from oslet.run.snapshots import orphans
+        from oslet.run.volumes import remove_folder
+
         self.hold()
-        return self.store.gc(dry_run=dry_run)
+        freed = self.store.gc(dry_run=dry_run)
+        wanted = {*self.store.image_names().values(), *self.store.pins().values()}
+        gone = list(orphans(self.places.data, frozenset(wanted)))
+        for folder in () if dry_run else gone:
+            remove_folder(folder)
+        return freed._replace(snapshots=len(gone))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,13 @@ from oslet.model.oslet import Oslet
 
 MAX_LOCK = 16 << 20
 
+_CLASS = re.compile(r"(?!sha256:)([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*|.+\.py):([A-Za-z_]\w*)", re.DOTALL)
+
+
+def is_declaration(target: str) -> bool:
+    """Whether a target means a declaration: a TOML file, or a class, as ``MODULE:CLASS`` or ``FILE.py:CLASS``."""
+    return target.endswith(".toml") or _CLASS.fullmatch(target) is not None
+
 
 class Declared(NamedTuple):
     """A declaration, the folder that its paths are relative to, and where its lock stands."""
@@ -25,9 +33,12 @@ class Declared(NamedTuple):
     lock_file: Path
 
     @classmethod
-    def read(cls, file: Path, build_arguments: Mapping[str, Any] | None = None) -> Declared:
-        """The declaration in a TOML file, its build-time params filled. Raises DeclarationError."""
-        file = file.absolute()
+    def read(cls, target: Path | str, build_arguments: Mapping[str, Any] | None = None) -> Declared:
+        """The declaration in a TOML file or of a class, its build-time params filled. Raises DeclarationError."""
+        if named := _CLASS.fullmatch(os.fspath(target)):
+            found: Declared = _class(*named.groups()).declared(**(build_arguments or {}))
+            return found
+        file = Path(target).absolute()
         oslet = read_toml(file)
         if oslet.policy.features:
             from oslet.trim.features import check
@@ -48,6 +59,7 @@ class Declared(NamedTuple):
         """Write the lock beside the declaration; a crash leaves the old one or the new one."""
         new = self.lock_file.with_name(f".{self.lock_file.name}.{os.getpid()}")
         try:
+            self.lock_file.parent.mkdir(parents=True, exist_ok=True)
             with new.open("w", encoding="utf-8") as stream:
                 stream.write(write_lock(lock))
                 stream.flush()
@@ -60,6 +72,66 @@ class Declared(NamedTuple):
                 where=str(self.lock_file),
                 hint="copy the declaration to a folder of your own",
             ) from None
+
+
+def unfilled(target: Path | str) -> Oslet:
+    """The declaration in a TOML file or of a class, its build-time params still open. Raises DeclarationError."""
+    if named := _CLASS.fullmatch(os.fspath(target)):
+        found: Oslet = _class(*named.groups()).lower()
+        return found
+    return read_toml(Path(target).absolute())
+
+
+def _class(module: str, name: str) -> Any:
+    """A class that declares, from a module that can be imported or a file. Raises DeclarationError."""
+    where = f"{module}:{name}"
+    try:
+        loaded = _module_of(Path(module)) if module.endswith(".py") else _imported(module)
+    except (KeyboardInterrupt, DeclarationError):
+        raise
+    except BaseException as error:  # the author's own code may raise anything, SystemExit too
+        raise DeclarationError(f"importing it failed: {type(error).__name__}: {error}"[:300], where=where) from error
+    found = getattr(loaded, name, None)
+    if not callable(getattr(found, "declared", None)):
+        from oslet.codec.nearest import suggestion
+
+        others = [each for each in dir(loaded) if callable(getattr(getattr(loaded, each), "declared", None))]
+        raise DeclarationError(f"{module} has no oslet {name!r}", where=where, hint=suggestion(name, others))
+    return found
+
+
+def _imported(name: str) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise  # it is there, and lacks another
+        hint = "it is looked for in the current folder and among Python's packages; a file is FILE.py:CLASS"
+        raise DeclarationError(f"there is no module {error.name!r}", where=name, hint=hint) from None
+
+
+def _module_of(file: Path) -> Any:
+    """A Python file as a module of a name of its own, so that it hides no package of the same name."""
+    import sys
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    file = file.absolute()
+    if not file.is_file():
+        raise DeclarationError("no such file", where=str(file))
+    name = f"oslet declaration {file}"
+    if name not in sys.modules:
+        spec = spec_from_file_location(name, file)
+        assert spec and spec.loader
+        module = module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
 
 
 def lock_file(file: Path) -> Lock | None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from oslet.errors import RunError
+from oslet.model.instance import Arguments
+from oslet.model.oslet import Start
 from oslet.run import execute, inspect, logs, remove, stop, wait
-from oslet.run.health import await_healthy
+from oslet.run.health import await_healthy, reached
+from oslet.run.network import LOOPBACK
+from oslet.run.records import record
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
     from oslet.model.instance import Instance
+    from oslet.run.records import Published
     from oslet.workspace import Workspace
 
 LINES = 8
@@ -22,15 +27,39 @@ LEAST = 3
 """How much of it, where it is known what the instance missed."""
 
 
-class Running:
-    """One instance by its id. As a context manager it is ended and removed when the block ends."""
+class Peer(NamedTuple):
+    """An instance as another one on its network sees it: its name is its host's."""
 
-    def __init__(self, instance: Instance, workspace: Workspace) -> None:
+    name: str
+    host: str
+    ports: tuple[int, ...]
+    url: str
+
+    @property
+    def port(self) -> int:
+        return self.ports[0]
+
+
+class Running:
+    """One instance by its id. As a context manager it is ended and removed when the block ends.
+
+    ``contract`` and ``arguments`` are what it was started with, for who wants its URL.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        workspace: Workspace,
+        contract: Start | None = None,
+        arguments: Arguments | None = None,
+    ) -> None:
         self.id = instance.id
         self.name = instance.name
         self.ports = instance.ports
         self._workspace = workspace
         self._places = workspace.places
+        self._contract = contract or Start()
+        self._arguments = arguments or Arguments({})
 
     def __repr__(self) -> str:
         return f"<{self.name} {self.id[:12]}>"
@@ -46,6 +75,47 @@ class Running:
     def observed(self) -> Instance:
         """The instance as it is now."""
         return inspect(self._places.state, self.id)
+
+    @property
+    def published(self) -> tuple[Published, ...]:
+        """Each port of the instance, and where on this machine it answers."""
+        return record(self._places.state, self.id).published
+
+    @property
+    def host(self) -> str:
+        """The address at which this machine reaches its ports."""
+        found = self.published
+        return reached(found[0].address) if found else LOOPBACK
+
+    @property
+    def port(self) -> int:
+        """The first published port, as this machine calls it. RunError where there is none."""
+        if not self.ports:
+            raise RunError(f"{self.name} publishes no port")
+        return self.ports[0]
+
+    @property
+    def url(self) -> str:
+        """What a client on this machine connects with; the secrets that the declaration's ``url`` names are in it.
+        RunError where it declares none."""
+        from oslet.bind import url_with
+
+        if not self._contract.url:
+            raise RunError(f"the declaration of {self.name} says no url", hint='write url = "http://{host}:{port}"')
+        ports = {each.container: each.host for each in self.published}
+        return url_with(self._contract, self._arguments, self.host, ports)
+
+    @property
+    def inside(self) -> Peer:
+        """The same as other instances on its network see it. RunError where nobody does."""
+        from oslet.bind import url_with
+
+        known = record(self._places.state, self.id)
+        if known.network in ("private", "none", "host"):
+            what = f"no other instance reaches {self.name}: its network is {known.network}"
+            raise RunError(what, hint="start both on one that you name: network = NAME")
+        url = url_with(self._contract, self._arguments, self.name) if self._contract.url else ""
+        return Peer(self.name, self.name, tuple(each.container for each in known.published), url)
 
     def ready(self, timeout: float = 60) -> Running:
         """Wait until the instance is healthy, if it declares what that is. RunError if it ends or takes too long."""

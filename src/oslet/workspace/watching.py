@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oslet.codec import digest
@@ -124,10 +123,10 @@ def traced(workspace: Workspace, ref: str, built: Built) -> Trace:
     return trace(seen, workspace.tree(built.image), digest(workspace.lock_of(built.image)))
 
 
-def keep_trace(file: Path, seen: Trace, *, add: bool) -> Trace:
-    """Write the trace beside the declaration in ``file``; what stands there. ``add`` joins it with one that is there
+def keep_trace(target: str, seen: Trace, *, add: bool) -> Trace:
+    """Write the trace beside the declaration ``target``; what stands there. ``add`` joins it with one that is there
     and of the same lock."""
-    declared = Declared.read(file)
+    declared = Declared.read(target)
     before = trace_of(declared) if add else None
     if before and before.lock == seen.lock:
         seen = joined(before, seen)

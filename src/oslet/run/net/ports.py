@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 from oslet.errors import RunError
 from oslet.run.net.machine import Entry
 from oslet.run.net.way import Way
+from oslet.run.network import TakenError
 from oslet.run.records import Published
 
 _BACKLOG = 1024
@@ -188,8 +189,8 @@ def _taken(port: Published, error: OSError, holder: str) -> RunError:
     another = f"publish another: -p {port.host + 1}:{port.container}"
     if holder:
         what = f"port {port.host} is taken by the instance {holder!r}"
-        return RunError(what, where=where, hint=f"oslet stop {holder}, or {another}")
-    return RunError(f"port {port.host} is taken by another program", where=where, hint=another)
+        return TakenError(what, where=where, hint=f"oslet stop {holder}, or {another}")
+    return TakenError(f"port {port.host} is taken by another program", where=where, hint=another)
 
 
 def _listen(held: socket.socket) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import select
+import shutil
 import socket
 import sys
 import threading
@@ -22,37 +23,38 @@ from msgspec.structs import replace
 
 from oslet.codec import decode
 from oslet.errors import OsletError, RunError
-from oslet.run import config, records, wire
+from oslet.run import records, wire
 from oslet.run.keeping import SETTINGS, Settings
+from oslet.run.supervisor import carriers, orphans, preparing, worded
+from oslet.run.supervisor import lives as living
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.deciding import Asked
 from oslet.run.supervisor.filling import Given
-from oslet.run.supervisor.keeper import LISTENING, Keeper
+from oslet.run.supervisor.keeper import LISTENING, Death, Keeper
 from oslet.run.supervisor.lives import Life
 from oslet.run.supervisor.service import Service, Stdio
 
 _IDLE = 30.0
 """Seconds after which a supervisor of nothing ends."""
 _TICK = 1.0
-_REJOIN = 10.0
-"""Seconds in which a client has to come back to what it is attached to, after a supervisor was killed."""
+_RETURN = 10.0
+"""Seconds that a client has to come back to its instance after a supervisor was killed."""
 
 
 class Supervisor:
     """The loop over everything that may be heard from."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, keeper: Keeper) -> None:
         found = decode((state / SETTINGS).read_bytes(), Settings, where=SETTINGS)
         given = Given(Path(found.crun), Path(found.slirp4netns) if found.slirp4netns else None, found.outer)
         self._poll = select.epoll()
         self._heard: dict[int, Callable[[], None]] = {}
         self._door = socket.socket(fileno=LISTENING)
-        self._keeper: Keeper | None = Keeper()
+        self._keeper: Keeper | None = keeper
         self._busy = 0
-        self._attached: dict[int, tuple[socket.socket, Life]] = {}
         self._last = time.monotonic()
-        self.service = Service(state, given, self._keeper, self._capture)
-        Path(config.RUNTIME).mkdir(exist_ok=True)
+        self.service = Service(state, given, keeper, self._capture)
+        (state / "runtime").mkdir(exist_ok=True)
         records.folders(state).mkdir(exist_ok=True, mode=0o700)
         self._ending = False
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -65,6 +67,14 @@ class Supervisor:
         assert self._keeper
         self._hear(self._keeper.fileno(), self._bury)
         self._hear(self._bell, lambda: None)
+        for life in self.service.lives:
+            if orphans.orphaned(life.record):
+                self._orphan(life)
+            if life.record.attached:
+                returned = threading.Timer(_RETURN, self._left, (life,))
+                returned.daemon = True
+                returned.start()
+        self._keeper.lives()
         while not self._ending:
             for descriptor, _ in self._poll.poll(_TICK, 64):
                 if heard := self._heard.get(descriptor):
@@ -72,6 +82,12 @@ class Supervisor:
             self._look()
         self.service.pools.close()
         self.service.wiring.shut()
+        self.service.lives.shut()
+
+    def _left(self, life: Life) -> None:
+        """End an instance whose client went away while no supervisor was there to see it."""
+        if not life.held:
+            self.service.stop(wire.Stop(life.record.id, 10.0, remove=True))
 
     def _hear(self, descriptor: int, what: Callable[[], None]) -> None:
         self._heard[descriptor] = what
@@ -91,12 +107,11 @@ class Supervisor:
         if len(self.service.lives) or self._busy or self.service.pools.asked:
             self._last = now
         self._ending = self._ending or now - self._last > _IDLE
-        for life in self.service.lives:
-            if life.alone and now - life.alone > _REJOIN:
-                life.alone = 0.0
-                self._leave(life)
         self.service.pools.trim()
         self.service.wiring.tend()
+        if self._keeper and gone(self.service.state):
+            self._ending = True
+            abandon(self._keeper)
         if self._keeper is None:
             for life in self.service.lives:
                 if not records.there(life.record):
@@ -118,7 +133,36 @@ class Supervisor:
             self.service.died(death)
         else:
             self._unhear(self._keeper.fileno())
-            self._keeper = None
+            self._bequeath(self._keeper)
+
+    def _bequeath(self, keeper: Keeper) -> None:
+        """The keeper was killed. Another one takes its place, and another supervisor, its child, this one's: what this
+        one makes would not become the new keeper's."""
+        self._keeper = None
+        try:
+            for life in self.service.lives:
+                if (process := orphans.held(life.record)) >= 0:
+                    keeper.keep(f"{life.record.id}/process", process)
+                    os.close(process)
+            keeper.bequeath(self.service.state)
+        except (OSError, RunError) as error:
+            print(f"the keeper was killed, and there is no other: {error}", file=sys.stderr)
+        else:
+            os._exit(1)
+
+    def _orphan(self, life: Life) -> None:
+        """Hear of an end of which the keeper doesn't tell."""
+        process = self.service.processes.pop(life.record.id, -1)
+        process = orphans.held(life.record) if process < 0 else process
+        if process < 0:
+            return self.service.died(Death(life.record.pid, 137))
+
+        def ended() -> None:
+            self._unhear(process)
+            self.service.died(Death(life.record.pid, orphans.code(process)))
+            os.close(process)
+
+        return self._hear(process, ended)
 
     # Clients
 
@@ -137,6 +181,25 @@ class Supervisor:
             return connection.close()
         self._last = time.monotonic()
         request, fds = read
+        if isinstance(request, wire.Words):
+            understood = self._understood(request)
+            plain = wire.Plain(fileno=connection.detach())
+            plain.settimeout(10)
+            plain.attached = isinstance(understood, wire.Start) and understood.attached
+            return self._begin(plain, understood, fds)
+        return self._begin(connection, request, fds)
+
+    def _understood(self, words: wire.Words) -> wire.Request | None:
+        with suppress(OsletError, OSError, ValueError, IndexError):  # its client begins anew, and is told then
+            if words.mode == "wait":
+                return wire.Wait(words.words[0], attached=True)
+            return worded.start(words) if words.mode else None
+        return None
+
+    def _begin(self, connection: socket.socket, request: wire.Request | None, fds: tuple[int, ...]) -> None:
+        if request is None:
+            wire.close(fds)
+            return self._answer(connection, RunError("these words are for a client that can read more"))
         if isinstance(request, wire.Start):
             with suppress(OsletError):  # which is told where it comes up again
                 asked = self.service.decisions.decide(request)
@@ -160,14 +223,18 @@ class Supervisor:
                     self._start(connection, request, fds)
                 case wire.Start():
                     self._start(connection, self.service.decisions.decide(request), fds)
-                case wire.Exec():
+                case wire.Exec() | wire.Visit():
                     self._enter(connection, request, fds)
+                case wire.Carry():
+                    self._answer(connection, wire.Ended(self._carry(request, fds)))
                 case wire.Wait():
                     self._wait(connection, request)
                 case wire.Stop():
                     self._answer(connection, wire.Ended(self.service.stop(request)))
                 case wire.Park():
-                    self._park(request)
+                    self._park(connection, request)
+                case wire.Copy():
+                    self.service.copy(request)
                     self._answer(connection, self._waiting())
                 case wire.Ask():
                     self._answer(connection, self._waiting())
@@ -201,7 +268,7 @@ class Supervisor:
             wire.send(connection, reply, () if terminal is None else (terminal,))
         if terminal is not None:
             os.close(terminal)
-        self.service.lives.discard(life.record)
+        self.service.lives.discard(life)
         self.service.events.tell("start", life.record)
         return self._attach(connection, life, held=True) if asked.start.attached else connection.close()
 
@@ -212,10 +279,13 @@ class Supervisor:
         way = "--network host shares the machine's network"
         return f"no way out of this instance: {obstacle}{forwarded} ({way})"
 
-    def _enter(self, connection: socket.socket, request: wire.Exec, fds: tuple[int, ...]) -> None:
+    def _enter(self, connection: socket.socket, request: wire.Exec | wire.Visit, fds: tuple[int, ...]) -> None:
         service = self.service
         with _given(fds) as stdio:
-            pid, terminal = service.enter(request, stdio)
+            if isinstance(request, wire.Exec):
+                pid, terminal = service.enter(request, stdio)
+            else:
+                pid, terminal = service.visit(request, stdio)
         event = service.execs.get(pid)
         instance = records.observe(*records.find(service.state, request.ref))
         wire.send(connection, wire.Started(replace(instance, pid=pid)), () if terminal is None else (terminal,))
@@ -225,41 +295,73 @@ class Supervisor:
             event.wait()
         self._answer(connection, wire.Ended(service.codes.pop(pid, 137)))
 
+    def _carry(self, request: wire.Carry, fds: tuple[int, ...]) -> int:
+        with _given(fds) as stdio:
+            if stdio is None:
+                raise RunError("a copy comes with three descriptors")
+            carrier = carriers.start(self.service.running(request.ref).record, request, stdio)
+        return os.waitstatus_to_exitcode(os.waitpid(carrier, 0)[1])
+
     def _wait(self, connection: socket.socket, request: wire.Wait) -> None:
         folder, record = records.find(self.service.state, request.ref)
         if life := self.service.lives.get(record.id):
-            return self._attach(connection, life, held=request.attached)
-        return self._answer(connection, wire.Ended(records.observe(folder, record).exit_code or 0))
+            return self._attach(connection, life, held=request.attached, grace=request.grace)
+        return self._over(connection, records.observe(folder, record).exit_code or 0, folder)
 
-    def _attach(self, connection: socket.socket, life: Life, *, held: bool) -> None:
+    def _attach(self, connection: socket.socket, life: Life, *, held: bool, grace: float = 10.0) -> None:
         """Tell the connection of the life's end; a ``held`` one ends with its client."""
 
         def told() -> None:
             life.ended.wait()
             self._unhear(descriptor)
-            self._answer(connection, wire.Ended(life.code))
+            self._over(connection, life.code, life.folder)
 
-        def gone() -> None:
+        def heard() -> None:
+            if isinstance(connection, wire.Plain) and (numbers := connection.signals()):
+                for number in numbers:
+                    living.kill(life.record, number)
+                return
             self._unhear(descriptor)
             if held and not life.ended.is_set():
-                self._leave(life)
+                stop = wire.Stop(life.record.id, grace, remove=True)
+                threading.Thread(target=self.service.stop, args=(stop,), daemon=True).start()
 
-        if held:
-            life.alone = 0.0
+        life.held |= held
         descriptor = connection.fileno()
-        self._hear(descriptor, gone)
+        self._hear(descriptor, heard)
         threading.Thread(target=told, daemon=True).start()
 
-    def _leave(self, life: Life) -> None:
-        """Its client is gone, so it ends."""
-        stop = wire.Stop(life.record.id, 10.0, remove=True)
-        threading.Thread(target=self.service.stop, args=(stop,), daemon=True).start()
+    def _over(self, connection: socket.socket, code: int, folder: Path) -> None:
+        """Tell of an end. A client that can ask for nothing more has gone when nothing is left."""
+        if not isinstance(connection, wire.Plain):
+            return self._answer(connection, wire.Ended(code))
+        with suppress(OSError):
+            wire.send(connection, wire.Ended(code))
+        shutil.rmtree(folder, ignore_errors=True)
+        return connection.close()
 
-    def _park(self, request: wire.Park) -> None:
+    def _park(self, connection: socket.socket, request: wire.Park) -> None:
         service = self.service
         asked = service.decisions.decide(request.like)
+        preparing.prepare(service, asked, asked.layout)
         fill = partial(service.filling.fill, asked.facts, asked.layout, asked.name)
-        service.pools.keep(asked.layout, request.count, fill)
+        lease = object() if request.held else None
+        try:
+            service.pools.keep(asked.layout, request.count, fill, lease)
+        except BaseException:
+            service.pools.release(lease)
+            raise
+        if lease is None:
+            return self._answer(connection, self._waiting())
+        with suppress(OSError):
+            wire.send(connection, self._waiting())
+
+        def gone() -> None:
+            self._unhear(connection.fileno())
+            connection.close()
+            service.pools.release(lease)
+
+        return self._hear(connection.fileno(), gone)
 
     def _waiting(self) -> wire.Waiting:
         ids = tuple(life.record.id for life in self.service.lives)
@@ -269,7 +371,8 @@ class Supervisor:
         if len(self.service.lives) and not request.force:
             raise RunError("instances run", hint="oslet ps lists them")
         for life in self.service.lives:  # all at once, since the kernel takes its time for each
-            self.service.doom(life)
+            with suppress(RunError):
+                self.service.doom(life)
         for life in self.service.lives:
             self.service.stop(wire.Stop(life.record.id, 0, remove=life.record.remove))
         self._ending = True
@@ -285,12 +388,31 @@ def _given(fds: tuple[int, ...]) -> Iterator[Stdio]:
         wire.close(fds)
 
 
+def gone(state: Path) -> bool:
+    """Whether the folder was removed, or another one is in its place: the keeper and all it starts work in the old."""
+    try:
+        return not state.samefile(".")
+    except OSError:
+        return True
+
+
+def abandon(keeper: Keeper) -> None:
+    """End what nobody could find any more."""
+    orphans.abandon()
+    keeper.forget()
+
+
 def main(state: str) -> None:
     gc.freeze()
     gc.set_threshold(100_000)  # what is made for a start is gone after it, without cycles
     sys.setswitchinterval(0.0005)  # a start is not to wait 5 ms for a thread that fills a pool
     threading.stack_size(256 << 10)
-    Supervisor(Path(state)).run()
+    os.set_inheritable(LISTENING, False)
+    keeper = Keeper()
+    if gone(Path(state)):
+        abandon(keeper)
+    else:
+        Supervisor(Path(state), keeper).run()
     os._exit(0)  # threads that wait for clients are nobody's to wait for
 
 

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from oslet.errors import RunError
 from oslet.model.instance import Arguments
+from oslet.model.oslet import File
 from oslet.model.oslet import Start as Contract
-from oslet.run import config, ids, limits, network, records, volumes, wire
+from oslet.run import config, ids, limits, network, records, snapshots, volumes, wire
 from oslet.run.net import allowing, plug
 from oslet.run.records import Record
 from oslet.run.supervisor.facts import Facts, Layout
@@ -37,6 +38,7 @@ class Asked(NamedTuple):
     published: tuple[records.Published, ...]
     name: str
     layout: Layout
+    rendered: tuple[File, ...]
 
 
 class Decisions:
@@ -72,7 +74,7 @@ class Decisions:
             )
         name = wish.name or image.name
         layout = self._layout(start, contract, mode, name)
-        return Asked(start, facts, arguments, contract, tuple(command), mode, ports, name, layout)
+        return Asked(start, facts, arguments, contract, tuple(command), mode, ports, name, layout, image.rendered)
 
     def facts(self, start: wire.Start) -> Facts:
         key = (start.image, start.tree)
@@ -91,17 +93,29 @@ class Decisions:
         return self._layout(asked.start, asked.contract, asked.network, name)
 
     def _layout(self, start: wire.Start, contract: Contract, mode: str, name: str) -> Layout:
+        data = Path(start.data)
+        snapshot = snapshots.place(data, start.image, contract)
         return Layout(
             image=start.image,
             tree=start.tree,
             root=start.root,
             limits=start.wish.limits,
-            attached=volumes.chosen(contract.volumes, start.wish.volumes, Path(start.data), name),
+            attached=volumes.chosen(
+                contract.volumes,
+                start.wish.volumes,
+                data,
+                name,
+                snapshots={contract.warm.snapshot: snapshot} if snapshot else {},
+                fresh=start.wish.fresh,
+            ),
             data=start.data,
             network=mode,
             capabilities=contract.capabilities,
             workdir=contract.workdir,
             warm=_interpreter(contract.command) if contract.warm.modules and not start.wish.tty else (),
+            seccomp=start.wish.seccomp,
+            calls=start.wish.calls if start.wish.seccomp != "default" else None,
+            read_only=start.wish.read_only,
         )
 
 
@@ -133,6 +147,7 @@ def record(asked: Asked, slot: Slot, name: str) -> Record:
         restart=wish.restart,
         membership=wish.membership,
         plug=slot.plug,
+        volumes=slot.volumes,
         allow=wish.allow,
         token=asked.start.token,
         attached=asked.start.attached,

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
+from oslet.run.events import FILE, OLD
 from oslet.run.records import Record
 
-FILE, OLD = "events.jsonl", "events.jsonl.1"
 _LIMIT = 1 << 20
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from oslet.model.image import Image
-from oslet.model.tree import Tree
-from oslet.run import config, ids, placing, users, volumes
-from oslet.run.asking import Clone
+from oslet.model.tree import Entry, Tree
+from oslet.run import config, filters, ids, landlock, placing, users, volumes
 from oslet.run.limits import Limits
 from oslet.run.supervisor import mounts
 from oslet.store import Store
+
+_WRITABLE = ("/tmp", "/run")
+"""What a read-only instance may write to beside its volumes."""
 
 
 class Layout(NamedTuple):
@@ -31,6 +34,9 @@ class Layout(NamedTuple):
     warm: tuple[str, ...] = ()
     resolv: str = ""
     netns: int | None = -1
+    seccomp: filters.Mode = "default"
+    calls: tuple[str, ...] | None = None
+    read_only: bool = False
 
     @property
     def key(self) -> Layout:
@@ -45,9 +51,16 @@ class Facts:
         self.image = store.load(image, Image)
         self.root = root
         self.mapping = ids.mapping(self.image.uid, self.image.gid, outer)
-        self.index = placing.Index.of(store.load(tree, Tree))
+        # What a sandbox is made by, and no more: it is remembered.
+        entries = (Entry(e.path, e.kind, e.mode, e.uid, e.gid, target=e.target) for e in store.load(tree, Tree).entries)
+        self.index = placing.Index.of(entries)
         self.account = users.account(root, self.image.uid)
         self._owned = placing.owned(self.index)
+        own = _writable(self.index, self.image.uid, self.image.gid)
+        folders = _topmost(path for path in own if self.index.entries[path].kind == "dir")
+        files = (*own, *(self.index.resolve(file.path) for file in self.image.rendered))
+        self._folders = folders
+        self._files = [p for p in files if p not in folders and not any(p.startswith(f"{f}/") for f in folders)]
         self._groups = tuple(g for g in self.account.groups if ids.has_gid(self.mapping, g))
 
     def furnish(self, place: Path, layout: Layout) -> None:
@@ -57,27 +70,39 @@ class Facts:
         for name in ("upper", "work", "root", "volumes"):
             (place / name).mkdir()
         folder = placing.Node(layout.workdir, 0o755, folder=True)
-        there = self.index.resolve(layout.workdir) in (*self.index.entries, "/")
+        there = layout.workdir == "/" or self.index.resolve(layout.workdir) in self.index.entries
         nodes = (*self._owned, *placing.names(layout.network, layout.resolv), *(() if there else (folder,)))
         placing.place(place / "upper", nodes, self.index, self.root, self.mapping)
         for number, volume in enumerate(layout.attached):
-            target = place / "volumes" / str(number)
-            target.mkdir()
-            if isinstance(volume.host, Clone):
-                for name in ("over", "work"):
-                    (place / f"{name}{number}").mkdir()
-                info = Path(volume.host.of).stat()
-                os.chown(place / f"over{number}", info.st_uid, info.st_gid)
-                (place / f"over{number}").chmod(info.st_mode & 0o7777)
-                mounts.overlay(
-                    target, Path(volume.host.of), place / f"over{number}", place / f"work{number}", user=user
-                )
-            else:
-                who = (self.image.uid, self.image.gid)
-                data = Path(layout.data)
-                volumes.prepare(volume.host, volume.path, self.index, self.root, self.mapping, *who, data)
-                mounts.bind(volume.host, target)
+            self._attach(place, number, volume, Path(layout.data))
         mounts.overlay(place / "root", self.root, place / "upper", place / "work", user=user)
+
+    def _attach(self, place: Path, number: int, volume: volumes.Volume, data: Path) -> None:
+        """One volume at ``place/volumes/NUMBER``: itself, or a clone whose changes are on the instance's own tmpfs."""
+        target = place / "volumes" / str(number)
+        target.mkdir()
+        made = (volume.path, self.index, self.root, self.mapping, self.image.uid, self.image.gid)
+        if isinstance(volume.host, Path):
+            volumes.prepare(volume.host, *made, data, volume.first)
+            mounts.bind(volume.host, target)
+        elif not volume.host.of:
+            volumes.prepare(target, *made, place)
+        else:
+            over, work = place / f"over{number}", place / f"work{number}"
+            over.mkdir()
+            work.mkdir()
+            info = Path(volume.host.of).stat()
+            os.chown(over, info.st_uid, info.st_gid)
+            over.chmod(info.st_mode & 0o7777)
+            mounts.overlay(target, Path(volume.host.of), over, work, user=self.mapping.rootless)
+
+    def lock(self, layout: Layout) -> bytes:
+        """Landlock's rules for an instance, as the stub takes them. An image whose user is root may write where it
+        likes in its own root, as ever."""
+        paths = [volume.path for volume in layout.attached]
+        if not self.image.uid and not layout.read_only:
+            return landlock.pack([landlock.Rule("/", landlock.ALL), landlock.Rule("/dev", landlock.DEVICES)])
+        return landlock.pack(landlock.rules(paths, self._folders, self._files, read_only=layout.read_only))
 
     def config(self, layout: Layout, number: str) -> dict[str, Any]:
         """What the runtime is told of a slot; the stub is descriptor 4 of the process that it starts."""
@@ -90,10 +115,35 @@ class Facts:
             groups=self._groups,
             capabilities=layout.capabilities,
         )
+        place = f"{config.PLACE}/{number}"
+        # Of the instance's own layer, so that what is rendered there is seen. Links could lead out of it: folders only.
+        folders = [p for p in _WRITABLE if (e := self.index.entries.get(p)) and e.kind == "dir"]
+        kept = [(f"{place}/root{path}", path) for path in folders] if layout.read_only else []
         return config.config(
             process,
             hostname=number,
             mapping=self.mapping,
-            volumes=[(f"{config.PLACE}/{number}/volumes/{n}", v.path) for n, v in enumerate(layout.attached)],
+            volumes=[*kept, *((f"{place}/volumes/{n}", v.path) for n, v in enumerate(layout.attached))],
             network=layout.netns,
+            writable=not layout.read_only,
+            filters=filters.filter_of(layout.seccomp, layout.calls),
         )
+
+
+def _writable(index: placing.Index, uid: int, gid: int) -> list[str]:
+    """Where a tree's modes let a user write."""
+
+    def may(entry: Entry) -> bool:
+        owner = entry.uid == uid and entry.mode & 0o200
+        return bool(owner or (entry.gid == gid and entry.mode & 0o020) or entry.mode & 0o002)
+
+    return [path for path, entry in index.entries.items() if entry.kind != "link" and may(entry)]
+
+
+def _topmost(paths: Iterable[str]) -> list[str]:
+    """Without what is below another one."""
+    kept: list[str] = []
+    for path in sorted(paths, key=lambda path: path.split("/")):
+        if not kept or not path.startswith(f"{kept[-1]}/"):
+            kept.append(path)
+    return kept

@@ -11,7 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from oslet.run import config, ids, limits, placing, records, watching
+from oslet.errors import RunError
+from oslet.run import ids, limits, placing, records, watching
+from oslet.run.filters import beyond, filter_of
 from oslet.run.supervisor import slots
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.deciding import environment, hostname
@@ -33,7 +35,7 @@ class Filling:
     """Makes slots, and ends those that are to become nothing."""
 
     def __init__(self, state: Path, given: Given, keeper: Keeper, wiring: Wiring) -> None:
-        self.runtime = Path(config.RUNTIME)
+        self.runtime = state / "runtime"
         self._state = state
         self._given = given
         self._keeper = keeper
@@ -49,9 +51,11 @@ class Filling:
         watcher = 0
         filters = None
         try:
-            if watched:
-                watcher = watching.listen(folder, facts.index.entries.values(), facts.root, layout.image)
-                filters = watching.watched(config.seccomp(), folder)
+            if watched or layout.seccomp == "log":
+                entries = facts.index.entries.values() if watched else None
+                calls = beyond(layout.calls or ()) if layout.seccomp == "log" else None
+                watcher = watching.listen(folder, entries, facts.root, layout.image, beyond=calls)
+                filters = watching.heard(filter_of(layout.seccomp, layout.calls), folder, paths=watched)
             slot = slots.fill(number, facts, layout, self.runtime, self._given.crun, filters=filters)
         except BaseException:
             if watcher:
@@ -60,15 +64,24 @@ class Filling:
             self._wiring.close(plug)
             raise
         slot.watcher, slot.plug = watcher, plug
+        slot.record = records.blank(folder)
+        slot.volumes = tuple(str(v.host) for v in layout.attached if isinstance(v.host, Path))
         slot.call(hostname(name), layout.network)
         self._streams(slot, folder, facts)
-        if layout.warm:
-            try:
-                slot.warm(layout.warm, environment(facts, facts.image.start.env), facts.image.start.warm.modules)
-            except BaseException:
-                self.spill(slot)
-                raise
+        try:
+            self._warm(slot, facts, layout)
+        except RunError:  # then it isn't warm, which is all that is wrong
+            self.spill(slot)
+            return self.fill(facts, layout._replace(warm=()), name)
+        except BaseException:
+            self.spill(slot)
+            raise
         return slot
+
+    def _warm(self, slot: Slot, facts: Facts, layout: Layout) -> None:
+        if layout.warm:
+            start = facts.image.start
+            slot.warm(layout.warm, environment(facts, start.env), start.warm.modules, facts.lock(layout))
 
     def _streams(self, slot: Slot, folder: Path, facts: Facts) -> None:
         """Pipes for what it will write."""

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from oslet.errors import RunError
@@ -37,13 +38,12 @@ class Life:
         self.ended = threading.Event()
         self.code = 137
         self.stopping = False
+        self.held = False
         self.halted = threading.Event()
         self.beginning = threading.Lock()
         """Held while it is being made: an end that comes meanwhile waits."""
         self.since = time.monotonic()
         self.failures = 0
-        self.alone = 0.0
-        """Since when nobody is attached to one that is to end with its client; 0 where that isn't so."""
 
     @property
     def groups(self) -> tuple[Path, ...]:
@@ -67,11 +67,14 @@ class Lives:
         self.lock = threading.RLock()
         self._by_id: dict[str, Life] = {}
         self._by_pid: dict[int, Life] = {}
+        self._by_token: dict[str, Life] = {}
         self._named: dict[str, str] = {}
         self._lowest: dict[str, int] = {}
         """The number from which on to look for one that is free, by made-up name."""
-        self._by_token: dict[str, Life] = {}
-        self._ended: dict[str, list[tuple[float, Path]]] = {}
+        self._ended: dict[str, list[Path]] = {}
+        self._rubbish: SimpleQueue[Path | None] = SimpleQueue()
+        self._sweeper = threading.Thread(target=self._sweep, daemon=True)
+        self._sweeper.start()
 
     def __iter__(self) -> Iterator[Life]:
         with self.lock:
@@ -117,9 +120,9 @@ class Lives:
     def add(self, life: Life) -> None:
         with self.lock:
             self._by_id[life.record.id] = life
+            self._by_token[life.record.token] = life
             self._by_pid[life.record.pid] = life
             self._named[life.record.name] = life.record.id
-            self._by_token[life.record.token] = life
 
     def again(self, life: Life, record: Record, slot: Slot) -> None:
         """The life goes on in another sandbox."""
@@ -129,46 +132,61 @@ class Lives:
             life.captured, life.plug = slot.captured, slot.plug
             self._by_pid[record.pid] = life
 
+    def ended(self, life: Life) -> None:
+        """Its process has; what the keeper may say of that pid again is no second end."""
+        with self.lock:
+            self._by_pid.pop(life.record.pid, None)
+
     def of(self, pid: int) -> Life | None:
         return self._by_pid.get(pid)
 
-    def begun_by(self, token: str) -> Life | None:
-        """What a request made, which is told by its token."""
-        return self._by_token.get(token)
-
     def get(self, id: str) -> Life | None:  # noqa: A002
         return self._by_id.get(id)
+
+    def asked(self, token: str) -> Life | None:
+        return self._by_token.get(token)
 
     def close(self, life: Life) -> None:
         """Its last end: the name is free again, and who waits is told."""
         with self.lock:
             self._by_id.pop(life.record.id, None)
+            self._by_token.pop(life.record.token, None)
             self._by_pid.pop(life.record.pid, None)
             if self._named.get(life.record.name) == life.record.id:
                 self._free(life.record.name)
-            self._by_token.pop(life.record.token, None)
         life.ended.set()
 
-    def left(self, record: Record, folder: Path) -> None:
-        """An instance has ended, and left its folder."""
+    def left(self, name: str, folder: Path) -> None:
+        """An instance of that name has ended, and left its folder."""
         with self.lock:
-            self._ended.setdefault(record.name, []).append((record.created, folder))
+            self._ended.setdefault(name, []).append(folder)
 
-    def discard(self, record: Record) -> None:
-        """Remove what instances of its name left that were there before it, but their volumes. It may have ended
-        itself by now."""
+    def discard(self, life: Life) -> None:
+        """Remove what ended instances of its name left, before it, but their volumes."""
         with self.lock:
-            ended = self._ended.pop(record.name, [])
-            if later := [each for each in ended if each[0] >= record.created]:
-                self._ended[record.name] = later
-        for created, folder in ended:
-            if created < record.created:
-                shutil.rmtree(folder, ignore_errors=True)
+            folders = self._ended.pop(life.record.name, [])
+            if life.folder in folders:  # it is quick
+                folders.remove(life.folder)
+                self._ended[life.record.name] = [life.folder]
+        self.remove(*folders)
+
+    def remove(self, *folders: Path) -> None:
+        """Remove folders when there is time: on a busy disk that takes longer than a start."""
+        for folder in folders:
+            self._rubbish.put(folder)
+
+    def shut(self) -> None:
+        """Return once all that was discarded is gone."""
+        self._rubbish.put(None)
+        self._sweeper.join()
+
+    def _sweep(self) -> None:
+        while folder := self._rubbish.get():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def clear(life: Life, runtime: Path, drop: Callable[[str], None]) -> None:
-    """What an end leaves in the kernel and on disk beside the record: its sandbox's state, its cgroups, its pipes."""
-    shutil.rmtree(runtime / life.record.slot, ignore_errors=True)
+def clear(life: Life, drop: Callable[[str], None]) -> None:
+    """What an end leaves in the kernel: its cgroups, its pipes."""
     limits.remove(life.groups)
     for stream, captured in zip(("out", "err"), life.captured):
         captured.carry()
@@ -178,7 +196,8 @@ def clear(life: Life, runtime: Path, drop: Callable[[str], None]) -> None:
 
 
 def kill(record: Record, number: int) -> None:
-    """A signal to an instance's first process, if it is still that one."""
+    """A signal to an instance's first process, if it is still that one. RunError if another keeper's user namespace, of
+    which this process is no part, is around it."""
     import signal
 
     try:
@@ -190,5 +209,7 @@ def kill(record: Record, number: int) -> None:
             signal.pidfd_send_signal(target, number)
     except ProcessLookupError:
         pass
+    except PermissionError:
+        raise RunError(f"{record.name} is in the user namespace of a keeper that was killed") from None
     finally:
         os.close(target)

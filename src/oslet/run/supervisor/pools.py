@@ -25,9 +25,20 @@ class _Pool:
     def __init__(self, fill: Callable[[], Slot]) -> None:
         self.fill = fill
         self.slots: list[Slot] = []
-        self.asked = 0
+        self.said = 0
+        self.leases: dict[object, int] = {}
+        self.coming = 0
         self.until = 0.0
         self.not_before = 0.0
+
+    @property
+    def lacks(self) -> bool:
+        """Whether one more is to be filled than already is."""
+        return len(self.slots) + self.coming < self.wanted
+
+    @property
+    def asked(self) -> int:
+        return self.said + sum(self.leases.values())
 
     @property
     def wanted(self) -> int:
@@ -54,7 +65,7 @@ class Pools:
             if pool is None or not pool.slots:
                 return None
             self._taken = time.monotonic()
-            return pool.slots.pop()
+            return pool.slots.pop(0)
 
     def has(self, layout: Layout) -> bool:
         pool = self._pools.get(layout.key)
@@ -71,17 +82,40 @@ class Pools:
                 old.until = 0.0
             self._news.notify()
 
-    def keep(self, layout: Layout, count: int, fill: Callable[[], Slot]) -> None:
-        """Have ``count`` slots wait from now on, and return once they do. RunError when one can't be made."""
+    def keep(self, layout: Layout, count: int, fill: Callable[[], Slot], lease: object = None) -> None:
+        """Have ``count`` slots wait from now on, or until the ``lease`` is released, beside those of other leases, and
+        return once they do. RunError when one can't be made."""
         with self._lock:
             pool = self._pools.setdefault(layout.key, _Pool(fill))
-            pool.asked = count
-            self._news.notify()
-        while len(pool.slots) < count and not self._closed:
-            slot = fill()
+            if lease is None:
+                pool.said = count
+            else:
+                pool.leases[lease] = count
+        while len(pool.slots) < pool.asked and not self._closed:
             with self._lock:
-                pool.slots.append(slot)
+                lacks = pool.lacks
+                pool.coming += lacks
+                if not lacks:
+                    self._news.wait(_QUIET)
+            if lacks:
+                self._fill(pool)
         self.trim()
+
+    def _fill(self, pool: _Pool) -> None:
+        """One slot more, of those that are ``coming``."""
+        slot: Slot | None = None
+        try:
+            slot = pool.fill()
+        finally:
+            with self._lock:
+                pool.coming -= 1
+                pool.slots += [slot] if slot else []
+                self._news.notify_all()
+
+    def release(self, lease: object) -> None:
+        with self._lock:
+            for pool in self._pools.values():
+                pool.leases.pop(lease, None)
 
     def lost(self, pid: int) -> Slot | None:
         """A waiting slot whose process has ended."""
@@ -120,7 +154,8 @@ class Pools:
         with self._lock:
             self._closed = True
             for pool in self._pools.values():
-                pool.asked, pool.until = 0, 0.0
+                pool.said, pool.until = 0, 0.0
+                pool.leases.clear()
             self._news.notify()
         self._filler.join()
         self.trim()
@@ -129,15 +164,13 @@ class Pools:
         while not self._closed:
             with self._lock:
                 now = time.monotonic()
-                pool = next((p for p in self._pools.values() if len(p.slots) < p.wanted and p.not_before <= now), None)
+                pool = next((p for p in self._pools.values() if p.lacks and p.not_before <= now), None)
                 quiet = self._taken + _QUIET - now
                 if pool is None or quiet > 0:
                     self._news.wait(_PAUSE if pool is None else quiet)
                     continue
+                pool.coming += 1
             try:
-                slot = pool.fill()
+                self._fill(pool)
             except (RunError, OSError):
                 pool.not_before = time.monotonic() + _PAUSE  # a start will say why
-                continue
-            with self._lock:
-                pool.slots.append(slot)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import queue
 import shutil
 import signal
 import threading
-import time
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -15,14 +13,15 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from oslet.codec import canonical
 from oslet.errors import RunError
 from oslet.model.oslet import Exec
-from oslet.run import config, limits, placing, records, watching, wire
+from oslet.run import cloning, config, network, placing, records, snapshots, watching, wire
 from oslet.run.asking import Clone
 from oslet.run.health import answers, healthy
 from oslet.run.records import Record
 from oslet.run.supervisor import lives as living
-from oslet.run.supervisor import mounts, slots
+from oslet.run.supervisor import preparing, slots, sweeping, visiting
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.deciding import Asked, Decisions, hostname
 from oslet.run.supervisor.deciding import record as record_of
@@ -37,6 +36,8 @@ from oslet.run.supervisor.wiring import Wiring
 
 _TAKEN_DOWN = 10.0
 """Seconds that the kernel may take to end an instance that was killed."""
+_TRIES = 8
+"""How often a free port may turn out to be taken."""
 Stdio = tuple[int, int, int] | None
 
 
@@ -45,7 +46,7 @@ class Service:
 
     def __init__(self, state: Path, given: Given, keeper: Keeper, captures: Callable[[Captured], None]) -> None:
         self.state = state
-        self.runtime = Path(config.RUNTIME)
+        self.runtime = state / "runtime"
         self.given = given
         self.keeper = keeper
         self.lives = Lives(state)
@@ -56,21 +57,33 @@ class Service:
         self.events = Events(state)
         self.execs: dict[int, threading.Event] = {}
         self.codes: dict[int, int] = {}
+        self._visitors: dict[int, str] = {}
+        self.processes: dict[str, int] = {}
+        """Descriptors, by id, of instances that the keeper had no hold of; see ``orphans``."""
         self._captures = captures
-        self._swept: queue.SimpleQueue[Path] = queue.SimpleQueue()
-        """Folders to remove when there is time: on a busy disk that takes longer than a start."""
-        threading.Thread(target=self._sweep_up, daemon=True).start()
         self.probing = Probing(self.lives, self.events, self._lives_well)
 
-    def _sweep_up(self) -> None:
-        while True:
-            shutil.rmtree(self._swept.get(), ignore_errors=True)
+    # Volumes
+
+    def copy(self, asked: wire.Copy) -> None:
+        """A volume that begins as a copy of a folder. RunError while an instance has that one."""
+        self._at_rest(asked.source)
+        cloning.clone(Path(asked.source), Path(asked.target), Path(asked.data))
+
+    def _at_rest(self, folder: str) -> None:
+        """RunError for what an instance may be writing to: a clone is of one moment."""
+        for life in self.lives:
+            written = map(Path, life.record.volumes)
+            if any(each.is_relative_to(folder) or Path(folder).is_relative_to(each) for each in written):
+                name = life.record.name
+                what = f"the volume {Path(folder).name} is in use by {name}"
+                raise RunError(what, hint=f"oslet stop {name}, so that a clone of it is of one moment")
 
     # Starting
 
     def repeated(self, start: wire.Start) -> Life | None:
         """The instance that an earlier supervisor made of the same request, before its client had the answer."""
-        return self.lives.begun_by(start.token)
+        return self.lives.asked(start.token)
 
     def start(self, asked: Asked, stdio: Stdio) -> tuple[Life, int | None]:
         """An instance, running; the other end of its terminal, if it is attached and has no ``stdio``."""
@@ -79,15 +92,21 @@ class Service:
         slot = None
         try:
             layout = asked.layout if name == asked.name else self.decisions.layout(asked, name)
-            slot = None if start.wish.watched else self.pools.take(layout)
-            slot = slot or self.filling.fill(asked.facts, layout, name, watched=start.wish.watched)
+            begins = [v.host.of for v in layout.attached if isinstance(v.host, Clone)]
+            changing = [folder for folder in begins if folder and not snapshots.within(folder)]
+            for folder in changing:
+                self._at_rest(folder)
+            slot = None if start.wish.heard else self.pools.take(layout)
+            if slot is None:
+                preparing.prepare(self, asked, layout)
+                slot = self.filling.fill(asked.facts, layout, name, watched=start.wish.watched)
             made = self._become(asked, slot, name, stdio)
         except BaseException:
             self.lives.unname(name)
             if slot:
                 self.filling.spill(slot)
             raise
-        if not start.wish.watched and all(isinstance(v.host, Clone) for v in layout.attached):
+        if not start.wish.heard and not changing and len(begins) == len(layout.attached):
             self.pools.expect(layout, partial(self.filling.fill, asked.facts, layout, asked.name))
         return made
 
@@ -101,8 +120,8 @@ class Service:
                 self._furnish(asked, slot, name)
                 if start.wish.restart != "no":
                     self._remember(life)
-                self.wiring.open(life.record)
-                records.create(folder, life.record)
+                self._open(asked, life)
+                os.write(slot.record, canonical(life.record))
                 self.lives.add(life)
                 return life, self._take(asked, slot, life.record, stdio)
             except BaseException:
@@ -110,18 +129,31 @@ class Service:
                 self.keeper.drop(f"{slot.id}/asked")
                 raise
 
+    def _open(self, asked: Asked, life: Life) -> None:
+        """Let its ports answer; where one of the kernel's choice was taken meanwhile, another."""
+        for _ in range(_TRIES):
+            try:
+                self.wiring.open(life.record)
+                return
+            except network.TakenError:
+                others = network.published(asked.contract.ports, asked.start.wish.publish)
+                if others == life.record.published:
+                    raise
+                life.record = replace(life.record, published=others)
+        self.wiring.open(life.record)
+
     def _take(self, asked: Asked, slot: Slot, record: Record, stdio: Stdio) -> int | None:
         if not asked.start.attached:
             for captured in slot.captured:
                 self._captures(captured)
             stdio = (_null(), slot.writing[0], slot.writing[1])
-        return slot.take(Launch(asked.command, record.env, record.workdir, stdio))
+        return slot.take(Launch(asked.command, record.env, record.workdir, stdio, asked.facts.lock(asked.layout)))
 
     def _furnish(self, asked: Asked, slot: Slot, name: str) -> None:
         facts, image = asked.facts, asked.facts.image
         slot.call(hostname(name), asked.network)
-        if image.rendered:
-            nodes = placing.rendered(image.rendered, image.params, asked.arguments, image.uid, image.gid)
+        if asked.rendered:
+            nodes = placing.rendered(asked.rendered, image.params, asked.arguments, image.uid, image.gid)
             placing.add(slot.folder, nodes, facts.index, facts.mapping)
 
     def _remember(self, life: Life) -> None:
@@ -135,12 +167,29 @@ class Service:
 
     # Entering
 
-    def enter(self, asked: wire.Exec, stdio: Stdio) -> tuple[int, int | None]:
-        """One more command in an instance: its pid, and the other end of its terminal. RunError if it can't be run."""
-        _, record = records.find(self.state, asked.ref)
+    def running(self, ref: str) -> Life:
+        """An instance that runs. RunError for others."""
+        _, record = records.find(self.state, ref)
         life = self.lives.get(record.id)
         if life is None or not records.alive(record):
             raise RunError(f"{record.name} doesn't run", hint=f"oslet logs {record.name} has what it wrote")
+        return life
+
+    def visit(self, asked: wire.Visit, stdio: Stdio) -> tuple[int, int | None]:
+        """Tools beside an instance: their pid, and the other end of their terminal. RunError if they can't be run."""
+        life, like = self.running(asked.ref), self.decisions.decide(asked.like)
+        slot, launch = visiting.visit(life.record, like, self.runtime, self.given.crun, self.given.outer)
+        self.execs[slot.pid], self._visitors[slot.pid] = threading.Event(), slot.id
+        try:
+            return slot.pid, slot.take(launch._replace(stdio=stdio))
+        except RunError:
+            self.execs.pop(slot.pid, None)
+            raise
+
+    def enter(self, asked: wire.Exec, stdio: Stdio) -> tuple[int, int | None]:
+        """One more command in an instance: its pid, and the other end of its terminal. RunError if it can't be run."""
+        life = self.running(asked.ref)
+        record = life.record
         uid, gid = asked.user or (record.uid, record.gid)
         workdir = asked.workdir or record.workdir
         process = config.process(
@@ -191,6 +240,8 @@ class Service:
                     self.end(life, death.code)
         elif event := self.execs.pop(death.pid, None):
             self.codes[death.pid] = death.code
+            if visitor := self._visitors.pop(death.pid, ""):
+                shutil.rmtree(self.runtime / visitor, ignore_errors=True)
             event.set()
         elif slot := self.pools.lost(death.pid):
             self.filling.spill(slot)
@@ -204,7 +255,9 @@ class Service:
     def end(self, life: Life, code: int) -> None:
         """An instance's process has ended: start it again, if that is wished, or write down its end."""
         life.code = code
-        living.clear(life, self.runtime, self.keeper.drop)
+        self.lives.ended(life)
+        living.clear(life, self.keeper.drop)
+        self.lives.remove(self.runtime / life.record.slot)
         self.wiring.close(life.record.plug)
         pause = life.pause()
         if pause is not None:
@@ -216,12 +269,13 @@ class Service:
         self.close(life)
 
     def close(self, life: Life) -> None:
-        self.keeper.drop(f"{life.record.id}/asked")
+        for what in ("asked", "process"):
+            self.keeper.drop(f"{life.record.id}/{what}")
         self.events.tell("exit", life.record, code=life.code)
         if life.record.remove and not life.record.attached:
-            self._swept.put(life.folder)
+            self.lives.remove(life.folder)
         else:
-            self.lives.left(life.record, life.folder)
+            self.lives.left(life.record.name, life.folder)
         self.lives.close(life)
 
     def _restart(self, life: Life, pause: float) -> None:
@@ -230,9 +284,12 @@ class Service:
             return self.close(life)
         slot: Slot | None = None
         try:
-            asked = self.decisions.decide(life.asked)
+            asked = self.decisions.decide(life.asked)._replace(published=life.record.published)
             layout = self.decisions.layout(asked, life.record.name)
-            slot = self.pools.take(layout) or self.filling.fill(asked.facts, layout, life.record.name)
+            slot = self.pools.take(layout)
+            if slot is None:
+                preparing.prepare(self, asked, layout)
+                slot = self.filling.fill(asked.facts, layout, life.record.name)
             with life.beginning:
                 if life.stopping:
                     raise RunError("it is to end")
@@ -255,7 +312,7 @@ class Service:
         )
         self.wiring.open(record)
         records.write(life.folder, record)
-        (records.folders(self.state) / slot.id).rmdir()  # only now: until then it tells whose the cgroups are
+        shutil.rmtree(records.folders(self.state) / slot.id)  # only now: until then it tells whose the cgroups are
         self.lives.again(life, record, slot)
         self._take(asked, slot, record, None)
 
@@ -285,48 +342,37 @@ class Service:
         """Take over what an earlier supervisor left: instances that run, and the remains of what was being made."""
         kept = dict(self.keeper.kept)
         for folder, record in records.records(self.state):
+            if (process := kept.pop(f"{record.id}/process", None)) is not None:
+                self.processes[record.id] = process
             over = record.boot != records.boot() or (folder / records.EXIT).exists()
             if over or not (record.restarting or records.there(record)):
                 if record.remove and not record.attached:
-                    self._swept.put(folder)
+                    self.lives.remove(folder)
                 else:
-                    self.lives.left(record, folder)
+                    self.lives.left(record.name, folder)
                 continue
             if not (record.restarting or record.restarts or slots.became(record.pid)):
                 (folder / records.RECORD).unlink()  # its client had no answer, and asks again
                 continue
-            life = Life(folder, record, _asked(kept.pop(f"{record.id}/asked", None)))
+            asked = kept.pop(f"{record.id}/asked", None)
+            if asked is None:  # its keeper and its supervisor were killed together, and what it was asked with is lost
+                record = replace(record, restart="no")
+                records.write(folder, record)
+            life = Life(folder, record, _asked(asked))
             for short, stream in (("out", records.STDOUT), ("err", records.STDERR)):
                 if (pipe := kept.pop(f"{record.slot}/{short}", None)) is not None:
                     life.captured.append(Captured(pipe, folder / stream))
                     self._captures(life.captured[-1])
-            life.alone = time.monotonic() if record.attached else 0.0
             self.lives.add(life)
         for name, fd in kept.items():
             if not name.startswith("network/"):
                 self.keeper.drop(name)
                 os.close(fd)
         self.wiring.adopt([life.record for life in self.lives if not life.record.restarting])
-        self.sweep()
-        for life in self.lives:
-            if life.record.restarting:  # only now: its next sandbox isn't to be swept away
-                self.end(life, life.code)
-
-    def sweep(self) -> None:
-        """Remove what belongs to nothing that runs: half-made places, sandboxes' state, cgroups, folders."""
-        living_slots = {life.record.slot for life in self.lives}
-        for entry in Path(config.PLACE).iterdir():
-            if entry.name not in ("cgroup", self.runtime.name):
-                mounts.detach(entry)
-                shutil.rmtree(entry, ignore_errors=True)
-        for folder in self.runtime.iterdir():
-            if folder.name not in living_slots and not folder.name.startswith("."):
-                shutil.rmtree(folder, ignore_errors=True)
-        for folder in records.folders(self.state).iterdir():
-            if records.read(folder) is None:  # a slot's, by the name of which its cgroups are found
-                if folder.name not in living_slots:
-                    limits.clear(limits.named(folder.name, root=Path(config.PLACE, "cgroup")))
-                shutil.rmtree(folder, ignore_errors=True)
+        sweeping.sweep(self.state, {life.record.slot for life in self.lives})
+        for life in self.lives:  # only now: the next sandbox of one isn't to be swept away
+            if life.record.restarting and not records.there(life.record):
+                self.end(life, life.code)  # else the keeper has yet to tell of the end before
 
 
 def _asked(file: int | None) -> wire.Start | None:

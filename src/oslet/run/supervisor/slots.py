@@ -27,7 +27,7 @@ from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.facts import Facts, Layout
 
 _MAGIC = 0x314C534F
-_TERMINAL, _WARM = 1, 2
+_TERMINAL, _WARM, _LOCKED = 1, 2, 4
 _CONTROL, _SELF = 3, 4
 _MOST = 4 << 20
 _PATIENCE = 60.0
@@ -38,17 +38,18 @@ _WAITS = "oslet-slot"
 
 
 class Launch(NamedTuple):
-    """What a slot is to become. ``stdio`` of None means a terminal of its own."""
+    """What a slot is to become. ``stdio`` of None means a terminal of its own; ``lock`` are Landlock's rules for it."""
 
     command: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
     workdir: str
     stdio: tuple[int, int, int] | None = None
+    lock: bytes = b""
 
 
 class Slot:
     """One sandbox: its id, the stub's pid and when that began, its cgroups, and what is prepared for its take: its root
-    as a folder, descriptors of its hosts(5) and hostname(5), and pipes for its output."""
+    as a folder, descriptors of its hosts(5) and hostname(5) and of its record, and pipes for its output."""
 
     def __init__(self, id: str, pid: int, root: int, control: socket.socket, groups: tuple[Path, ...]) -> None:  # noqa: A002
         self.id = id
@@ -61,6 +62,8 @@ class Slot:
         self.names: list[int] = []
         self.plug: Any = None
         self.watcher = 0
+        self.record = -1
+        self.volumes: tuple[str, ...] = ()
         self._name = ""
         self._root = root
         self._control = control
@@ -85,11 +88,14 @@ class Slot:
             os.close(terminal)
         number = int.from_bytes(said, "little")
         why = os.strerror(number) if said != b"gone" else "its sandbox has ended"
-        raise RunError(f"{launch.command[0]} can't be run: {why}", where=launch.workdir)
+        raise RunError(f"the command can't be run: {launch.command[0]}: {why}")
 
-    def warm(self, command: tuple[str, ...], env: tuple[tuple[str, str], ...], modules: tuple[str, ...]) -> None:
+    def warm(
+        self, command: tuple[str, ...], env: tuple[tuple[str, str], ...], modules: tuple[str, ...], lock: bytes
+    ) -> None:
         """Have it import the application's ``modules`` while it waits. RunError if it can't be a Python that does."""
-        wanted = Launch((*command, "-"), (*env, ("_OSLET_WARM", " ".join(modules))), "/", (_warm(), _out(), _out()))
+        environment = (*env, ("_OSLET_WARM", " ".join(modules)))
+        wanted = Launch((*command, "-"), environment, "/", (_warm(), _out(), _out()), lock)
         self._control.settimeout(_PATIENCE)
         try:
             self._control.sendmsg([message(wanted, _WARM)], _rights(wanted))
@@ -112,9 +118,10 @@ class Slot:
     def close(self) -> None:
         """Let go of what was for its take. What captures its output goes on."""
         self._control.close()
-        for fd in (*self.names, *self.writing, *((self._root,) if self._root >= 0 else ())):
-            os.close(fd)
-        self.names, self.writing, self._root = [], [], -1
+        for fd in (*self.names, *self.writing, self.record, self._root):
+            if fd >= 0:
+                os.close(fd)
+        self.names, self.writing, self.record, self._root = [], [], -1, -1
 
 
 def message(launch: Launch, flags: int = 0) -> bytes:
@@ -122,10 +129,10 @@ def message(launch: Launch, flags: int = 0) -> bytes:
     words = [launch.workdir, *launch.command, *(f"{name}={value}" for name, value in launch.env)]
     if any("\0" in word for word in words):
         raise RunError("a word of the command or the environment holds a NUL byte")
-    text = "".join(f"{word}\0" for word in words).encode("utf-8", "surrogateescape")
+    text = "".join(f"{word}\0" for word in words).encode("utf-8", "surrogateescape") + launch.lock
     if len(text) > _MOST:
         raise RunError("the command and its environment are over 4 MiB")
-    flags |= 0 if launch.stdio else _TERMINAL
+    flags |= (0 if launch.stdio else _TERMINAL) | (_LOCKED if launch.lock else 0)
     return struct.pack("<5I", _MAGIC, len(text), len(launch.command), len(launch.env), flags) + text
 
 
@@ -149,9 +156,17 @@ def _receive(control: socket.socket) -> int:
 
 
 def fill(
-    number: str, facts: Facts, layout: Layout, runtime: Path, crun: Path, *, filters: Mapping[str, Any] | None = None
+    number: str,
+    facts: Facts,
+    layout: Layout,
+    runtime: Path,
+    crun: Path,
+    *,
+    filters: Mapping[str, Any] | None = None,
+    joined: dict[str, int] | None = None,
 ) -> Slot:
-    """A fresh slot with the id ``number``. RunError with what the kernel or the runtime said."""
+    """A fresh slot with the id ``number``, in the ``joined`` namespaces if there are any. RunError with what the kernel
+    or the runtime said."""
     place = Path(config.PLACE) / number
     place.mkdir()
     groups: tuple[Path, ...] = ()
@@ -164,6 +179,8 @@ def fill(
         told = facts.config(layout, number)
         if filters is not None:
             told["linux"]["seccomp"] = filters
+        if joined:
+            config.join(told, joined)
         (place / "config.json").write_text(json.dumps(told))
         words = ["run", "-d", "--no-new-keyring", "--bundle", str(place)]
         pid = _make([*_crun(crun, runtime, place), *words], place, number, theirs)
@@ -244,7 +261,7 @@ def _make(words: list[str], place: Path, id: str, theirs: socket.socket) -> int:
                 (os.POSIX_SPAWN_DUP2, 1, 2),
                 *((os.POSIX_SPAWN_DUP2, fd, number) for number, fd in copies.items()),
             ],
-            setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGHUP],
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP],
             setsigmask=[],
         )
     except OSError as error:

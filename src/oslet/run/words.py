@@ -1,6 +1,7 @@
 """Reading the words of ``run`` and ``exec``: oslet's own options, and an image's params as options of its own.
 
-Own code, since the options after TARGET are known only once TARGET is read, and since a start can't pay for click.
+Own code, since the options after TARGET are known only once TARGET is read, and since a start can't pay for click. The
+supervisor reads them, too, for a command line that imports nothing (``wire.Words``).
 """
 
 from __future__ import annotations
@@ -99,45 +100,6 @@ def pair(word: str, sign: str, where: str, *, reverse: bool = False) -> tuple[st
     if not found or not left or (reverse and not right):
         raise DeclarationError(f"{word!r} is not {'WHAT:PATH' if reverse else 'NAME=VALUE'}", where=where)
     return (right, left) if reverse else (left, right)
-
-
-def help_lines(own: Sequence[Option], params: Sequence[Param] = ()) -> list[str]:
-    """The options, and the image's params with their types and defaults, for people."""
-    rows = [(f"{f'-{o.short}, ' if o.short else '    '}--{o.name} {o.value}".rstrip(), o.help) for o in own]
-    given = [(f"    --{p.name.replace('_', '-')} {_type(p)}", _about(p)) for p in params if p.at == "start"]
-    width = min(34, max((len(left) for left, _ in (*rows, *given)), default=0))
-    lines = [f"  {left:<{width}}  {right}" for left, right in rows]
-    if given:
-        lines = ["Params of the image:", *(f"  {left:<{width}}  {right}" for left, right in given), "", *lines]
-    return lines
-
-
-def usage(line: str, about: str, own: Sequence[Option], params: Sequence[Param] = (), *, asked: bool) -> int:
-    """Tell how a verb is used: all of it on stdout where it is ``asked`` for, else its first line on stderr; the exit
-    code."""
-    if asked:
-        print("\n".join([line, "", *((about, "") if about else ()), *help_lines(own, params)]))
-        return 0
-    import sys
-
-    verb = " ".join(line.split()[1:3])
-    print(f"{line}\nTry '{verb} --help' for help.", file=sys.stderr)
-    return 2
-
-
-def _type(param: Param) -> str:
-    kind = param.kind
-    word = type(kind).__struct_config__.tag
-    if isinstance(kind, SecretKind):
-        return "@FILE"
-    return "|".join(kind.choices) if hasattr(kind, "choices") else str(word).upper()
-
-
-def _about(param: Param) -> str:
-    from oslet.codec.kinds import show
-
-    default = "required" if param.required else f"default: {show(param.kind, param.default)}"
-    return f"{param.help} ({default})" if param.help else f"({default})"
 
 
 def secret_values(given: Mapping[str, str], params: Sequence[Param], environment: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,117 @@
+"""Copying: files and folders between this machine and an instance; ``carrying`` is how."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from oslet.errors import RunError
+from oslet.run import carrying, client, wire
+
+_LONGEST = 2000
+
+
+def fetch(state: Path, ref: str, path: str, into: Path | IO[bytes]) -> str:
+    """Copy ``path`` of an instance into a folder, or to a path that is to be; or its tar to an open file. What was left
+    out, for a person. RunError."""
+    reading, writing = os.pipe()
+    with (
+        _carried(state, wire.Carry(ref, _inside(path), into=False), reading, writing) as said,
+        _own_words(),
+        os.fdopen(reading, "rb") as stream,
+    ):
+        if isinstance(into, Path):
+            carrying.unpack(stream, into)
+        else:
+            while block := stream.read(1 << 16):
+                into.write(block)
+            into.flush()
+    return said[0] if said else ""
+
+
+def put(state: Path, ref: str, source: Path | IO[bytes], path: str) -> str:
+    """Copy a file or folder, or a tar stream, to ``path`` of an instance. It belongs to the service's user there."""
+    reading, writing = os.pipe()
+    with (
+        _carried(state, wire.Carry(ref, _inside(path), into=True), writing, reading) as said,
+        _own_words(),
+        _whole(writing) as stream,
+    ):
+        if isinstance(source, Path):
+            carrying.pack(str(source), stream)
+        else:
+            while block := source.read(1 << 16):
+                stream.write(block)
+    return said[0] if said else ""
+
+
+@contextmanager
+def _whole(writing: int) -> Iterator[IO[bytes]]:
+    """The carrier's input. If it reads no further, it says why itself."""
+    with suppress(BrokenPipeError), os.fdopen(writing, "wb") as stream:
+        yield stream
+
+
+def _inside(path: str) -> str:
+    if "\0" in path:
+        raise RunError("a path holds no NUL byte", where=path)
+    return path if path.startswith("/") else f"/{path}"
+
+
+@contextmanager
+def _own_words() -> Iterator[None]:
+    try:
+        yield
+    except carrying.CarryError as error:
+        raise RunError(str(error)) from None
+    except OSError as error:
+        raise RunError(f"it can't be copied: {error.strerror}", where=str(error.filename or "")) from None
+
+
+@contextmanager
+def _carried(state: Path, request: wire.Carry, ours: int, theirs: int) -> Iterator[list[str]]:
+    """The carrier at work while this block runs, with its end of a pipe and /dev/null. What it said is known after it.
+
+    Its error goes before the block's: that one's may only be what follows from it."""
+    hears, says = os.pipe()
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    given = (theirs, null, says) if request.into else (null, theirs, says)
+    said: list[str] = []
+    try:
+        try:
+            connection = client.connect(state)
+            wire.send(connection, request, given)
+        except BaseException:
+            os.close(ours)
+            raise
+        finally:
+            for fd in given:
+                os.close(fd)
+        with connection:
+            failure: BaseException | None = None
+            try:
+                yield said
+            except BaseException as error:
+                failure = error
+            words = _read(hears)
+            try:
+                reply, _ = client.answer(connection)
+            except ConnectionError:
+                raise RunError("the supervisor was killed while it copied", hint="copy again") from None
+            if isinstance(reply, wire.Ended) and reply.code and not isinstance(failure, KeyboardInterrupt):
+                raise RunError(words or "the copy was not finished", where=request.path) from None
+            if failure:
+                raise failure
+            said.append(words)
+    finally:
+        os.close(hears)
+
+
+def _read(hears: int) -> str:
+    text = b""
+    while len(text) < _LONGEST and (block := os.read(hears, _LONGEST)):
+        text += block
+    return text.decode("utf-8", "replace").strip()
