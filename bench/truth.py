@@ -68,7 +68,7 @@ class Truth:
     def _waiting(self, waiting: wire.Waiting) -> set[str]:
         """The slots' ids: folders without a record."""
         folders = (self._state / "instances").glob("*") if any(waiting.slots.values()) else ()
-        return {path.name for path in folders if not (path / records.RECORD).exists()}
+        return {path.name for path in folders if records.read(path) is None}
 
     def _remember(self, pids: Sequence[int]) -> None:
         for pid in pids:
