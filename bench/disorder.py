@@ -13,14 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench.measure import ROOT
 from bench.shell import SHELL, SLEEP, sealed, tree
-from bench.truth import Truth, listening
+from bench.truth import Kept, Truth, listening
 from oslet.errors import OsletError, RunError
 from oslet.model.instance import Arguments, Instance
-from oslet.run import (
+from oslet.run import (  # fmt: skip
     Clone,
     Limits,
     Places,
@@ -50,16 +50,6 @@ MANY = 12
 """Instances that are let live at once."""
 ODD = 48 << 20
 """Bytes; with the seed's share, a memory limit that only this play sets: how its cgroups are told from others'."""
-
-
-class Kept(NamedTuple):
-    """An instance, and what must be true of it: how it may have ended, or that it lives."""
-
-    instance: Instance
-    lives: bool
-    codes: tuple[int, ...] = ()
-    restarts: bool = False
-    port: int = 0
 
 
 class Found(Exception):  # noqa: N818 (it is what is looked for)

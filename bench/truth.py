@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
+from oslet.model.instance import Instance
 from oslet.run import records, wire
 from oslet.run.net import links, nft
 from oslet.run.net.netlink import NETFILTER, ROUTE, Netlink
@@ -15,6 +17,16 @@ from oslet.run.records import Record
 CGROUPS = Path("/sys/fs/cgroup")
 STAYS = {"supervisor.json", "supervisor.log", "keeper.lock", "events.jsonl", "events.jsonl.1", "network.log"}
 """What stays in a state folder without instances, beside empty folders."""
+
+
+class Kept(NamedTuple):
+    """An instance, and what must be true of it: how it may have ended, or that it lives."""
+
+    instance: Instance
+    lives: bool
+    codes: tuple[int, ...] = ()
+    restarts: bool = False
+    port: int = 0
 
 
 class Truth:
