@@ -6,6 +6,8 @@ import io
 import struct
 from pathlib import Path
 
+import capstone  # noqa: F401 - it loads its library, which is no escape of a reader
+
 from fuzz import containers
 from fuzz.choices import Choices
 from fuzz.judge import Reader, promise

@@ -81,9 +81,6 @@ def test_features_decide_what_there_is(serve: Serve, free_port: Port, tmp_path: 
 
 
 def test_a_prepared_volume_is_started_from(serve: Serve, free_port: Port) -> None:
-    bound = Postgres(port=free_port(), durable=False)
-    warm = Postgres.build().image.start.warm
-    serve(bound, "prepared", command=warm.prepare).end()
-    served = serve(bound, "prepared")
+    served = serve(Postgres(port=free_port(), durable=False), "prepared")
     assert "creating" not in served.running.logs(), "the cluster was there"
     assert ask(served.url, "select pg_is_in_recovery()") is False

@@ -202,7 +202,7 @@ class TestTerminals:
 def at_terminal(box: Box, terminal: int, *words: str) -> Iterator[subprocess.Popen[bytes]]:
     running = subprocess.Popen(
         (sys.executable, "-m", "oslet", *words),
-        env={**box.environment, "TERM": "xterm"},
+        env={**box.environment, "TERM": "xterm", "COLUMNS": "160", "LINES": "24"},
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,

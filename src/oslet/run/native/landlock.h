@@ -45,7 +45,7 @@ static int restrict_self(const char *at, const char *end) {
         struct { uint64_t rights; int32_t fd; } __attribute__((packed)) rule;
         memcpy(&rule.rights, at, 8);
         rule.rights &= lock.files;
-        rule.fd = open(at + 8, O_PATH | O_CLOEXEC);
+        rule.fd = openat(AT_FDCWD, at + 8, O_PATH | O_CLOEXEC); /* open(2) itself may be filtered */
         if (rule.fd < 0)
             continue;
         int failed = rule.rights && syscall(ADD, set, BENEATH, &rule, 0) ? errno : 0;
