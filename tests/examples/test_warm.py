@@ -38,7 +38,7 @@ if __name__ == "__main__":
         "argv": sys.argv, "orig": sys.orig_argv, "path": sys.path[0], "cwd": os.getcwd(), "main": __name__,
         "env": dict(os.environ), "file": open("/etc/told").read(), "stdin": sys.stdin.read(), "pid": os.getpid(),
         "at": slow.AT, "fds": sorted(map(int, os.listdir("/proc/self/fd")))[:-1], "random": random.random(),
-        "tmp": os.listdir("/tmp"),
+        "tmp": os.listdir("/tmp"), "comm": open("/proc/self/comm").read().strip(),
     }))
     sys.exit(7)
 """
@@ -65,6 +65,7 @@ def test_a_warm_start_is_a_cold_one_but_for_the_time(oslet: Oslet) -> None:
         assert (found["path"], found["cwd"], found["main"], found["stdin"]) == ("/app", "/app", "__main__", "given")
         assert found["env"]["A"] == "1" and not [n for n in found["env"] if "OSLET" in n]  # type: ignore[index,attr-defined]
         assert (found["fds"], found["pid"]) == ([0, 1, 2], 1)
+        assert found["comm"].startswith("python3")
         assert "hush" not in json.dumps(found)
     assert len({str(found["random"]) for found in (first, second, third)}) == 3
     assert second["tmp"] == third["tmp"] == ["1-imported"]  # each its own

@@ -7,6 +7,10 @@ for whatever Python the image has, imports little, and leaves nothing of its own
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+
 
 def named(name: str) -> str:
     """Call this process something, by which the supervisor sees that it waits (proc_pid_comm(5)); its name before."""
@@ -36,24 +40,9 @@ def wait() -> tuple[bool, str]:
         except Exception:  # the application will say it better
             pass
     frozen = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
-    name = named("oslet-slot")
+    before = named("oslet-slot")
     control.send(b"w")
-    head = b""
-    fds: list[int] = []
-    while len(head) < 20:
-        part, ancillary, _, _ = control.recvmsg(20 - len(head), 1024)
-        if not part:
-            os._exit(125)
-        head += part
-        for _, _, data in ancillary:
-            fds += struct.unpack(f"{len(data) // 4}i", data)
-    _, length, words, variables, _ = struct.unpack("5I", head)
-    text = b""
-    while len(text) < length:
-        part = control.recv(length - len(text))
-        if not part:
-            os._exit(125)
-        text += part
+    fds, text, words, variables = receive(control)
     folder, *rest = (os.fsdecode(word) for word in text.split(b"\0")[:-1])
     argv = rest[:words]
     os.environ.clear()
@@ -76,12 +65,36 @@ def wait() -> tuple[bool, str]:
     except OSError as error:
         control.send(struct.pack("I", error.errno))
         os._exit(127 if error.errno == 2 else 126)
-    named(name)
+    named(before)
     control.close()
     sys.argv = after[1:] if as_module else after
     sys.orig_argv = argv
     sys.path[0] = os.getcwd() if as_module else os.path.dirname(os.path.abspath(after[0]))
     return as_module, sys.argv[0]
+
+
+def receive(control: socket.socket) -> tuple[list[int], bytes, int, int]:
+    """The one message: descriptors, strings, and how many of those are arguments and variables. Ends where it ends."""
+    import os
+    import struct
+
+    head = b""
+    fds: list[int] = []
+    while len(head) < 20:
+        part, ancillary, _, _ = control.recvmsg(20 - len(head), 1024)
+        if not part:
+            os._exit(125)
+        head += part
+        for _, _, data in ancillary:
+            fds += struct.unpack(f"{len(data) // 4}i", data)
+    _, length, words, variables, _ = struct.unpack("5I", head)
+    text = b""
+    while len(text) < length:
+        part = control.recv(length - len(text))
+        if not part:
+            os._exit(125)
+        text += part
+    return fds, text, words, variables
 
 
 def run(as_module: bool, name: str) -> None:
