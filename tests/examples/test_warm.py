@@ -65,7 +65,7 @@ def test_a_warm_start_is_a_cold_one_but_for_the_time(oslet: Oslet) -> None:
         assert (found["path"], found["cwd"], found["main"], found["stdin"]) == ("/app", "/app", "__main__", "given")
         assert found["env"]["A"] == "1" and not [n for n in found["env"] if "OSLET" in n]  # type: ignore[index,attr-defined]
         assert (found["fds"], found["pid"]) == ([0, 1, 2], 1)
-        assert found["comm"].startswith("python3")
+        assert str(found["comm"]).startswith("python3")
         assert "hush" not in json.dumps(found)
     assert len({str(found["random"]) for found in (first, second, third)}) == 3
     assert second["tmp"] == third["tmp"] == ["1-imported"]  # each its own
