@@ -169,7 +169,7 @@ def test_each_of_many_ends_is_told_once(world: World) -> None:
         told.append(world("died()"))
         if number % 7 == 3:
             world.kill()
-            assert world("died()") == told[-1]
+            told[-1] = world("died()")  # it, or another that has ended by now: what isn't buried is told again
         world(f"control.send(b'R{told[-1][0]}')")
     assert sorted(told) == sorted((pid, code) for code, pid in enumerate(pids))
     assert world("silent()") is True
