@@ -16,6 +16,7 @@ enum {
     BOOT_MTU, BOOT_CAPABILITIES, BOOT_TAGS
 };
 static const uint32_t BOOT_NOBODY = 0xffffffff; /* an owner that is left as it is */
+static const uint32_t BOOT_SECRET = 1U << 31;   /* in a file's mode; of no matter here */
 
 struct words { /* ends with a null pointer, as execve(2) wants it */
     const char **list;
@@ -107,7 +108,7 @@ static int boot_path(const char *path) {
 static const char *boot_add_file(struct boot *b, const char *at, const char *end) {
     if (end - at < 12)
         return "a file that is cut short";
-    struct boot_file file = {.mode = boot_u32(at), .uid = boot_u32(at + 4), .gid = boot_u32(at + 8), .path = at + 12};
+    struct boot_file file = {.mode = boot_u32(at) & ~BOOT_SECRET, .uid = boot_u32(at + 4), .gid = boot_u32(at + 8), .path = at + 12};
     file.data = boot_text(file.path, end);
     if (!file.data || !boot_path(file.path) || file.path[1] == 0 || file.mode > 07777)
         return "a file without a path";

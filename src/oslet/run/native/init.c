@@ -18,9 +18,11 @@
 #include "archive.h"
 #include "jobs.h"
 
+enum { FAREWELL = 2000 }; /* ms */
+
 static char *agent;                   /* what oslet.agent names */
 static int state, code, hold, again;  /* of HELLO; the exit code; oslet.hold; a restart is under way */
-static int64_t deadline;              /* of that restart */
+static int64_t deadline;              /* of that restart, or of the end; 0 for none */
 static uint64_t applied;              /* what was said of the identity when it was applied last */
 static int warm = -1, warm_ready;     /* the control socket of a warm Python, that waits */
 static struct job *app;
@@ -93,62 +95,57 @@ static _Noreturn void power_off(void) {
         pause();
 }
 
-/* The exit code is told; the host has 2 s to take it and to say so by POWEROFF. */
-static void take(struct stream *s, struct head head, char *data);
-static _Noreturn void finish(void) {
-    int64_t until = now() + 2000;
-    state = ENDED;
+/* The exit code is told; the host has a while to take it and to say so by POWEROFF. */
+static void finish(void) {
+    state = ENDED, deadline = now() + FAREWELL;
     if (stream.fd < 0)
-        dprintf(2, "oslet: exit %d\n", code);
-    while (stream.fd >= 0 && !stream.failed && now() < until) {
-        struct pollfd p = {stream.fd, POLLIN | (stream.out.have ? POLLOUT : 0), 0};
-        poll(&p, 1, until - now());
-        stream_write(&stream);
-        if (p.revents & POLLIN)
-            stream_read(&stream, take);
-        else if (p.revents & POLLHUP)
-            usleep(10000);
-    }
-    power_off();
+        dprintf(2, "oslet: exit %d\n", code), power_off();
 }
 
-static _Noreturn void fail(const char *what, const char *why, int number) {
+/* What can't be done ends the guest: whoever is told so doesn't go on. Always 0. */
+static int fail(const char *what, const char *why, int number) {
     code = 125;
     refuse(APPLICATION, 125, number, what, why);
     finish();
+    return 0;
 }
 
-static void identity(struct boot *b, int again_) {
-    const char *wrong;
-    if (b->said & ~applied & (1ULL << BOOT_CLOCK))
+/* Whether this was said since it was applied last. */
+static int fresh(struct boot *b, int tag) {
+    return b->said & ~applied & 1ULL << tag ? 1 : 0;
+}
+
+static int identity(struct boot *b) {
+    static int again_;
+    const char *wrong = 0;
+    if (fresh(b, BOOT_CLOCK))
         clock_set(b->clock);
-    if (b->said & ~applied & (1ULL << BOOT_SEED))
+    if (fresh(b, BOOT_SEED))
         entropy(b->seed, b->seed_size);
-    if (b->said & ~applied & (1ULL << BOOT_HOSTNAME))
+    if (fresh(b, BOOT_HOSTNAME))
         sethostname(b->hostname, strlen(b->hostname));
-    if ((b->said & ~applied & (1ULL << BOOT_ADDRESS | 1ULL << BOOT_MAC | 1ULL << BOOT_GATEWAY)) || !again_)
-        if ((wrong = network(b, again_)))
-            fail("the network can't be set up", wrong, errno);
-    applied = ~0ULL; /* what comes after this is said anew: take_record */
+    if (!again_ || fresh(b, BOOT_ADDRESS) || fresh(b, BOOT_MAC) || fresh(b, BOOT_GATEWAY))
+        wrong = network(b, again_);
+    again_ = 1, applied = ~0ULL; /* what is said anew is so until the next time: record() */
+    return wrong ? fail("the network can't be set up", wrong, errno) : 1;
 }
 
-/* What the application's record says of the guest, made so. It may be said in several records, one after the other. */
-static void apply(struct boot *b) {
-    static int done, mounted;
+/* What the application's record says of the guest, made so: 0 if it can't be. It may come in parts, again and again. */
+static int apply(struct boot *b) {
+    static uint32_t mounted;
     const char *wrong;
-    identity(b, done);
-    done = 1;
-    if (b->disk_count > mounted) {
-        struct boot more = {.disks = b->disks + mounted, .disk_count = b->disk_count - mounted};
-        if ((wrong = disks(&more)))
-            fail(wrong, 0, errno);
-        mounted = b->disk_count;
-    }
+    if (!identity(b))
+        return 0;
+    struct boot more = {.disks = b->disks + mounted, .disk_count = b->disk_count - mounted};
+    mounted = b->disk_count;
+    if ((wrong = disks(&more)))
+        return fail(wrong, 0, errno);
     if ((wrong = files(b)))
-        fail("a file can't be written", wrong, errno);
+        return fail("a file can't be written", wrong, errno);
     b->file_count = 0; /* their bytes are in place */
     if (b->read_only && mount(0, "/", 0, MS_REMOUNT | MS_RDONLY, 0) && errno != EINVAL)
-        fail("the root can't be made read-only", 0, errno);
+        return fail("the root can't be made read-only", 0, errno);
+    return 1;
 }
 
 /* The warm Python is a child that waits on its descriptor 3, with its program as its standard input: native/warm.py. */
@@ -238,7 +235,8 @@ static int warm_take(void) {
 static void start(int flags) {
     struct boot *b = &app->boot;
     int failed;
-    apply(b);
+    if (!apply(b))
+        return;
     for (uint32_t i = 0; i < b->env.count; i++) /* what only the warming was to know */
         if (!strncmp(b->env.list[i], "_OSLET_WARM=", 12)) {
             memmove(b->env.list + i, b->env.list + i + 1, (b->env.count - i) * sizeof *b->env.list);
@@ -319,9 +317,9 @@ static void run(int channel, struct head head, char *data) {
         return;
     }
     if (job == app && what == SETTLE) {
-        apply(&app->boot);
-        warm_up();
-        return warm < 0 ? ready() : (void)0;
+        if (apply(&app->boot))
+            warm_up(), warm < 0 ? ready() : (void)0;
+        return;
     }
     if (job == app)
         return state == WAITING || state == BOOTING ? start(flags | PIPED) : refuse(channel, 125, 0, "it runs already", 0);
@@ -329,7 +327,9 @@ static void run(int channel, struct head head, char *data) {
     if (what == APPLY || what == RESTART) {
         job->running = job->ended = 1;
         frame_numbers(&stream, STARTED, channel, 0, 0, 0);
-        return what == APPLY ? apply(&app->boot) : (void)0;
+        if (what == APPLY)
+            apply(&app->boot);
+        return;
     }
     as_application(&job->boot);
     if (launch(job, flags | PIPED))
@@ -414,12 +414,13 @@ static void ended(struct job *job) {
         if (again) {
             int flags = app->terminal ? TTY | PIPED : hold ? PIPED : 0;
             kill(-app->pid, SIGKILL);
-            again = 0, app->terminal = 0;
+            again = 0, deadline = 0, app->terminal = 0;
             return start(flags);
         }
         code = app->code;
         frame_numbers(&stream, EXIT, APPLICATION, code, 0, 0);
-        finish();
+        job->ended = 0;
+        return finish();
     }
     if (job->what == RESTART) {
         if (job->pid == 0)
@@ -450,8 +451,10 @@ static void turn(const sigset_t *during) {
     static int paused; /* nobody is at the other end, which poll would say at once, again and again */
     struct pollfd all[2] = {{paused ? -1 : stream.fd, POLLIN | (stream.out.have ? POLLOUT : 0), 0}, {warm_ready ? -1 : warm, POLLIN, 0}};
     struct pollfd polled[2 + 3 * JOBS];
-    int count = 2, ms = paused ? 20 : again && deadline > now() ? deadline - now() : -1;
+    int count = 2, ms = paused ? 20 : -1;
     memcpy(polled, all, sizeof all);
+    if (ms < 0 && deadline)
+        ms = deadline > now() ? deadline - now() : 0;
     for (struct job *job = jobs; job < jobs + JOBS; job++) {
         int room = stream.out.have < 256 << 10;
         if (job->channel && job->ended)
@@ -461,16 +464,18 @@ static void turn(const sigset_t *during) {
         polled[count++] = (struct pollfd){job->channel && job->credit[1] && room ? job->err : -1, POLLIN, 0};
     }
     struct timespec wait = {ms / 1000, ms % 1000 * 1000000L};
-    if (ppoll(polled, count, ms < 0 ? 0 : &wait, during) < 0 && errno != EINTR)
-        fail("poll", 0, errno);
+    ppoll(polled, count, ms < 0 ? 0 : &wait, during);
     paused = polled[0].revents & POLLHUP && !(polled[0].revents & POLLIN);
     if (polled[0].revents & (POLLIN | POLLERR))
         stream_read(&stream, take);
     if (polled[1].revents && warm >= 0 && !warm_ready)
         warm_said();
     reap();
-    if (again && now() >= deadline)
-        kill(app->pid, SIGKILL), deadline = now() + PATIENCE;
+    if (deadline && now() >= deadline) {
+        if (state == ENDED)
+            power_off();
+        kill(app->pid, SIGKILL), deadline = 0;
+    }
     for (struct job *job = jobs; job < jobs + JOBS; job++) {
         if (job->channel && job->running && (job->input.have || job->in_done))
             feed(job);
@@ -484,34 +489,37 @@ static void turn(const sigset_t *during) {
         stream_again(), paused = 1;
 }
 
-int main(void) {
+/* Up to where an application can be started; 0 if it can't be. */
+static int boot(void) {
     const char *wrong, *place = "";
+    char *device = word("oslet.root"), *kind = word("oslet.rootfs");
+    hold = word("oslet.hold") != 0;
+    if ((wrong = modules()))
+        return fail("a module can't be loaded", wrong, errno);
+    if (!(agent = word("oslet.agent")))
+        agent = port();
+    connect_agent();
+    if (agent && stream.fd < 0)
+        return fail("there is no such device as oslet.agent says", agent, errno);
+    if (hold && !agent)
+        return fail("oslet.hold", "there is no stream to be told by", 0);
+    if ((wrong = records(&app->boot, &place)))
+        return fail(place, wrong, 0);
+    if (device && (wrong = root(device, kind ? kind : "erofs")))
+        return fail(device, wrong, errno);
+    unlink("/init");
+    late_mounts();
+    return 1;
+}
+
+int main(void) {
     sigset_t blocked, during;
     mounts();
     signal(SIGCHLD, child_ended), signal(SIGPIPE, SIG_IGN);
     sigemptyset(&blocked), sigaddset(&blocked, SIGCHLD), sigprocmask(SIG_BLOCK, &blocked, &during);
     sigdelset(&during, SIGCHLD);
     app = job_new(APPLICATION);
-    char *device = word("oslet.root"), *kind = word("oslet.rootfs"), *held = word("oslet.hold");
-    hold = held != 0;
-    if ((wrong = modules()))
-        fail("a module can't be loaded", wrong, errno);
-    if (!(agent = word("oslet.agent")))
-        agent = port();
-    connect_agent();
-    if (agent && stream.fd < 0)
-        fail("there is no such device as oslet.agent says", agent, errno);
-    if ((wrong = records(&app->boot, &place)))
-        fail(place, wrong, 0);
-    if (device && (wrong = root(device, kind ? kind : "erofs")))
-        fail(device, wrong, errno);
-    unlink("/init");
-    late_mounts();
-    if (hold && stream.fd < 0)
-        fail("oslet.hold", "there is no stream to be told by", 0);
-    if (hold && !app->boot.warm.count)
-        ready();
-    if (!hold)
+    if (boot() && !hold)
         start(0);
     for (;;)
         turn(&during);
