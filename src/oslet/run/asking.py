@@ -41,8 +41,8 @@ class Hardware(Struct, frozen=True):
     """What an instance runs on as a microVM.
 
     ``tree`` and ``root`` are its VMM's, which becomes the sandbox's root, and ``program`` is a path in there;
-    ``sealed`` is the folder of the sealed machine. ``memory`` is the guest's, in bytes. Without ``kvm`` the VMM computes itself.
-    ``bus`` is how its kernel finds devices. ``mke2fs`` makes its volumes.
+    ``sealed`` is the folder of the sealed machine. ``memory`` is the guest's, in bytes. Without ``kvm`` the VMM
+    computes itself. ``bus`` is how its kernel finds devices. ``mke2fs`` makes its volumes.
     """
 
     vmm: Vmm

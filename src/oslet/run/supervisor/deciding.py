@@ -48,7 +48,7 @@ class Decisions:
 
     def __init__(self, outer: ids.Outer) -> None:
         self._outer = outer
-        self._facts: OrderedDict[tuple[str, str, str | None], Facts] = OrderedDict()
+        self._facts: OrderedDict[tuple[str, str, str], Facts] = OrderedDict()
         self._lock = threading.Lock()
 
     def decide(self, start: wire.Start) -> Asked:
@@ -82,7 +82,7 @@ class Decisions:
 
     def facts(self, start: wire.Start) -> Facts:
         hardware = start.wish.hardware
-        key = (start.image, start.tree, hardware and hardware.tree)
+        key = (start.image, start.tree, hardware.tree if hardware else "")
         with self._lock:
             if found := self._facts.get(key):
                 self._facts.move_to_end(key)

@@ -89,6 +89,10 @@ class Facts:
         folder = () if there else (Node(layout.workdir, 0o755, folder=True),)
         return (*self._owned, *names, *folder)
 
+    def owner(self, path: str) -> tuple[int, int]:
+        """Whose a volume at ``path`` is: as in the image, but root's is the service user's, who is to write there."""
+        return volumes.owner(path, self.index, self.image.uid, self.image.gid)
+
     def told(self, asked: Asked, hostname: str, plug: Plug | None) -> tuple[Node, ...]:
         """The files that exist once its arguments are known."""
         image = self.image

@@ -7,6 +7,7 @@ sandbox is as it is for a container.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ from msgspec.structs import replace
 
 from oslet.errors import RunError
 from oslet.formats import boot as records
-from oslet.model.boot import Boot, Disk, Placed
+from oslet.model.boot import Boot, Disk, GuestFile, Identity, User
+from oslet.model.oslet import SecretFile
 from oslet.run import ids, landlock, native, placing
 from oslet.run.asking import Hardware, Wish
 from oslet.run.limits import Limits
@@ -34,6 +36,15 @@ SHIM, IMAGE, PLACE, DISKS = "/oslet/shim", "/oslet/image", "/oslet/run", "/oslet
 _OVERHEAD = 192 << 20
 """Bytes that a monitor needs beside its guest's memory: translated code, for one that computes itself."""
 _SEED = 32
+_CAPABILITIES = (
+    *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP"),
+    *("LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER"),
+    *("SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE"),
+    *("SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP"),
+    *("MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF"),
+    "CHECKPOINT_RESTORE",
+)
+"""By their numbers, linux/capability.h."""
 
 
 def check(wish: Wish, network: str) -> None:
@@ -98,15 +109,13 @@ class MachineFacts(Facts):
 
     def _setup(self, layout: Layout) -> Boot:
         plug, image = layout.plug, self.image
+        owners = [self._container.owner(volume.path) for volume in layout.attached]
         return Boot(
-            uid=image.uid,
-            gid=image.gid,
-            groups=self.account.groups,
-            address=f"{plug.address}/{bared.BITS}" if plug else "",
-            gateway=plug.gateway if plug else "",
+            user=User(image.uid, image.gid, self._groups, _mask(layout.capabilities)),
+            identity=Identity(address=f"{plug.address}/{bared.BITS}", gateway=plug.gateway) if plug else Identity(),
             disks=tuple(
-                Disk(serial=f"volume{n}", path=v.path, kind="ext4", read_only=False)
-                for n, v in enumerate(layout.attached)
+                Disk(f"serial:volume{n}", volume.path, owner=owner)
+                for n, (volume, owner) in enumerate(zip(layout.attached, owners, strict=True))
             ),
             read_only=layout.read_only,
         )
@@ -116,13 +125,16 @@ class MachineFacts(Facts):
         uid, gid = self.image.uid, self.image.gid
         names = {"/etc/hosts": placing.hosts(hostname, asked.network), "/etc/hostname": f"{hostname}\n".encode()}
         resolver = plug.resolv.encode() if plug else b""
-        files = [Placed(path, 0o644, 0, 0, data) for path, data in {**names, "/etc/resolv.conf": resolver}.items()]
+        files = [GuestFile(path, data) for path, data in {**names, "/etc/resolv.conf": resolver}.items()]
+        secret = {file.path for file in asked.rendered if isinstance(file.content, SecretFile)}
         for node in self._container.told(asked, hostname, plug):
-            files.append(Placed(node.path, node.mode, node.uid, node.gid, node.data or b""))
+            made = GuestFile(node.path, node.data or b"", node.mode, node.uid, node.gid, secret=node.path in secret)
+            files.append(made)
         start = Boot(
-            hostname=hostname, workdir=asked.contract.workdir, files=tuple(files), seed=os.urandom(_SEED),
-            terminal=asked.start.wish.tty,
-        )  # fmt: skip
+            workdir=asked.contract.workdir,
+            identity=Identity(hostname=hostname, seed=os.urandom(_SEED)),
+            files=tuple(files),
+        )
         return (Node(f"{PLACE}/start", 0o400, uid, gid, data=records.encode(start)),)
 
     def becoming(self, asked: Asked) -> Launch:
@@ -145,6 +157,11 @@ class MachineFacts(Facts):
         assert hardware
         device = [("/dev/kvm", "/dev/kvm")] if hardware.kvm else []
         return [(hardware.sealed, IMAGE), (str(native.program("shim")), SHIM), *device]
+
+
+def _mask(capabilities: Sequence[str]) -> int:
+    """Capabilities as bits."""
+    return sum(1 << _CAPABILITIES.index(name.removeprefix("CAP_")) for name in capabilities)
 
 
 def _mac(plug: Plug) -> str:
