@@ -1,8 +1,8 @@
 """Snapshots of guests that wait, and what a clone of one is made from.
 
 A snapshot is a folder on a tmpfs: ``memory``, the guest's memory, of which each clone has its own view (MAP_PRIVATE);
-``state``, its processors and devices; and ``script``, what a clone's QEMU is asked to do. It may hold whatever the guest
-had in memory when it was taken: it is taken of guests that have no arguments and no secrets yet.
+``state``, its processors and devices; and ``script``, what a clone's QEMU is asked. It holds whatever the guest had
+in memory when it was taken: so it is taken of guests that have no arguments and no secrets yet.
 
 Only memory that stands in a shared file stays out of ``state`` (QEMU's x-ignore-shared), and the guest is running when
 it is taken, so that a clone runs by itself when it has read it.
@@ -16,6 +16,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from oslet.codec import digest
 from oslet.errors import RunError
@@ -78,9 +79,9 @@ def take(qemu: Qmp, state: str) -> None:
 
 def script(state: str) -> str:
     """What a clone's QEMU is asked to do: nobody needs to be there to ask."""
-    asked = (("qmp_capabilities", {}), ("migrate-set-capabilities", _IGNORED), ("migrate-incoming", _from(state)))
-    return "".join(json.dumps({"execute": name, "arguments": words}) + "\n" for name, words in asked)
-
-
-def _from(state: str) -> dict[str, str]:
-    return {"uri": f"file:{state}"}
+    asked: dict[str, dict[str, Any]] = {
+        "qmp_capabilities": {},
+        "migrate-set-capabilities": _IGNORED,
+        "migrate-incoming": {"uri": f"file:{state}"},
+    }
+    return "".join(json.dumps({"execute": name, "arguments": words}) + "\n" for name, words in asked.items())
