@@ -6,6 +6,7 @@ They come from the default suite as any package does: resolved, verified, kept i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -70,20 +71,22 @@ def vmm(name: str, store: Store, progress: Progress, source: Debian) -> Vmm:
 
     It stays in the store until it is unpinned. RunError on a machine that isn't x86-64.
     """
+    from oslet.run import native
     from oslet.workspace import machine_arch
 
     pick = _PICKS[name]
     arch = machine_arch()
     if arch != "amd64":
         raise RunError(f"virtual machines run on x86-64, and this machine is {arch}", hint="start it as a container")
-    key = f"{name}-{arch}-2"
+    cable = native.program("cable").read_bytes()
+    key = f"{name}-{arch}-{sha256(cable).hexdigest()[:16]}"
     known = (store.recall("vmm", key) or b"").decode()
     if known and (root := store.laid_down(known)):
         return Vmm(known, root, pick.program)
     progress(f"getting {pick.package}, once", 0, 0)
     plain = Debian(mirror=source.mirror, keyring=source.keyring)
     with store.writing():
-        tree = _picked(pick, store, progress, plain)
+        tree = _picked(pick, cable, store, progress, plain)
         root = store.lay_down(tree)
         digest = store.save(tree)
         store.pin_tree(digest, f"{HOLDER}{name}")
@@ -91,9 +94,10 @@ def vmm(name: str, store: Store, progress: Progress, source: Debian) -> Vmm:
     return Vmm(digest, root, pick.program)
 
 
-def _picked(pick: _Pick, store: Store, progress: Progress, source: Debian) -> Tree:
+def _picked(pick: _Pick, cable: bytes, store: Store, progress: Progress, source: Debian) -> Tree:
     from oslet.build.files import Files
     from oslet.build.merge import merge
+    from oslet.run.machine.qemu import RELAY
     from oslet.workspace.resolving import contents, resolve
 
     lock = resolve(Wants((pick.package,)), source, "amd64", store, progress, refresh=False)
@@ -101,6 +105,7 @@ def _picked(pick: _Pick, store: Store, progress: Progress, source: Debian) -> Tr
     files = Files(store, _reached(pick.paths, whole))
     for place in _PLACES:
         files.mkdir(place, origin=_ORIGIN, reason="a machine's slot has it", keep=True)
+    files.put(RELAY, cable, mode=0o755, origin=_ORIGIN, reason="QEMU's network comes through it")
     files.put("/oslet/shim", b"", mode=0o755, origin=_ORIGIN, reason="the shim is bound there")
     return files.tree()
 

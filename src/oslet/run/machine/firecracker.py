@@ -1,6 +1,6 @@
 """Firecracker's API calls for a guest, and the same as a file for its command line.
 
-Source: src/firecracker/swagger/firecracker.yaml and docs/getting-started.md of Firecracker 1.12. It needs KVM. A network
+Source: src/firecracker/swagger/firecracker.yaml of Firecracker 1.12. It needs KVM. A network
 is a tap device that stands in its namespace already; devices are found by the order in which they are told.
 """
 

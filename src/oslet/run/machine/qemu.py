@@ -8,6 +8,8 @@ from __future__ import annotations
 from oslet.errors import RunError
 from oslet.run.machine.guest import AGENT, CABLE, MIB, PORT, RECORD, Guest, check, command_line, mebibytes
 
+RELAY = "/oslet/cable"
+"""The program through which QEMU gets its network: of a packet socket it makes what QEMU takes (native/cable.c)."""
 _MICROVM = "microvm,acpi=off,pic=on,pit=on,rtc=on,isa-serial=on,x-option-roms=off"
 _PC = "pc,usb=off,vmport=off,hpet=off"
 _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
@@ -18,38 +20,42 @@ _FW_CFG = "qemu_fw_cfg.ioport=12@0x510:0:1:4"
 """Where a guest without ACPI finds fw_cfg: drivers/firmware/qemu_fw_cfg.c."""
 
 
-def command(guest: Guest, program: str, *, kvm: bool, control: str = "", memory: str = "") -> tuple[str, ...]:
+def command(
+    guest: Guest, program: str, *, kvm: bool, control: str = "", memory: str = "", cable: str = RELAY
+) -> tuple[str, ...]:
     """The words that start it. ``control`` is the path of a socket for QMP; ``memory`` is a file that then is the
-    guest's memory, for a snapshot of it. RunError if a guest can't be such."""
+    guest's memory, for a snapshot of it; without a ``cable`` descriptor 4 is one that QEMU takes itself. RunError if a
+    guest can't be such."""
     line = command_line(guest, "ttyS0", "/dev/vport0p1", "/dev/vda", *_words(guest, kvm))
     return (
-        *_machine(guest, program, kvm, f"mem-path={_value(memory)},share=on" if memory else ""),
+        *_machine(guest, program, kvm, cable, f"mem-path={_value(memory)},share=on" if memory else ""),
         *("-kernel", guest.kernel, *(("-initrd", guest.initramfs) if guest.initramfs else ()), "-append", line),
         *devices(guest),
         *(("-qmp", f"unix:{_value(control)},server=on,wait=off") if control else ()),
     )
 
 
-def clone(guest: Guest, program: str, *, kvm: bool, memory: str, script: str) -> tuple[str, ...]:
+def clone(guest: Guest, program: str, *, kvm: bool, memory: str, script: str, cable: str = RELAY) -> tuple[str, ...]:
     """The words that start another one from where a snapshot of this very guest was: its ``memory`` is what the clone's
     begins as, ``script`` is a file with what QEMU is asked to do, since x-ignore-shared is no option of its command
     line. It takes neither a kernel nor its words: they are in memory."""
     begun = f"mem-path={_value(memory)},share=off,readonly=on,rom=off"
     return (
-        *_machine(guest, program, kvm, begun),
+        *_machine(guest, program, kvm, cable, begun),
         *devices(guest),
         *("-incoming", "defer", "-global", "migration.announce-rounds=0"),
         *("-chardev", f"file,id=script,path=/dev/null,input-path={_value(script)}", "-mon", "script,mode=control"),
     )
 
 
-def _machine(guest: Guest, program: str, kvm: bool, memory: str) -> tuple[str, ...]:
+def _machine(guest: Guest, program: str, kvm: bool, cable: str, memory: str) -> tuple[str, ...]:
     """The machine without what is in it; ``memory`` says of which file its memory is, if of any."""
     check(guest)
     machine = _MICROVM if guest.bus == "mmio" else _PC
     size = mebibytes(guest.memory)
     backend = ("-object", f"memory-backend-file,id=ram,size={size * MIB},{memory}") if memory else ()
     return (
+        *((cable,) if guest.network == "fd" and cable else ()),
         program,
         *("-M", f"{machine},memory-backend=ram" if memory else machine, *_processor(guest, kvm)),
         *("-m", f"{size}M", *backend),
