@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Progress: TypeAlias = Callable[[str, int, int], None]
 
 _ORIGIN = "made:machine"
+_EDITION = 4
+"""Of what is picked, and how."""
 _PLACES = ("/oslet/image", "/oslet/run", "/oslet/disks", "/dev", "/proc", "/sys", "/tmp", "/run", "/etc")
 """Where a slot of a machine has its mounts; ``/oslet/shim`` is a file there, bound over an empty one."""
 HOLDER = "vmm-"
@@ -76,7 +78,7 @@ def vmm(name: str, store: Store, progress: Progress, source: Debian) -> Vmm:
     arch = machine_arch()
     if arch != "amd64":
         raise RunError(f"virtual machines run on x86-64, and this machine is {arch}", hint="start it as a container")
-    key = f"{name}-{arch}-2"
+    key = f"{name}-{arch}-{_EDITION}"
     known = (store.recall("vmm", key) or b"").decode()
     if known and (root := store.laid_down(known)):
         return Vmm(known, root, pick.program)
