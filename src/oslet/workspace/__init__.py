@@ -97,7 +97,7 @@ class Workspace:
 
     def vmm(self, name: str, source: Debian = PLAIN) -> Vmm:
         """The tree of a virtual machine monitor, to be a sandbox's root: ``qemu``, ``qemu-kvm`` or ``uml``."""
-        from oslet.workspace.machines import vmm
+        from oslet.workspace.vmms import vmm
 
         return vmm(name, self.store, self.progress, source)
 
