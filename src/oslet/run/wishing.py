@@ -69,6 +69,11 @@ def bound(params: Sequence[Param], given: Mapping[str, str], environment: Mappin
     return bind(params, secret_values(given, params, environment), where="--")
 
 
+def partly(params: Sequence[Param], given: Mapping[str, str], environment: Mapping[str, str]) -> Arguments:
+    """The values of those params that are given: an instance has the others already."""
+    return bound([p for p in params if p.name in given], given, environment)
+
+
 def wished(options: Mapping[str, list[str]], command: Sequence[str]) -> Wish:
     """What own options say of a start. DeclarationError for a value that can't be."""
     from oslet.codec.kinds import KindError, parse
