@@ -1,8 +1,8 @@
 /* The stub: what waits in a finished sandbox until it is told which program to become. docs/slots.md has its protocol.
  *
  * Descriptor 3 is a stream socket to the supervisor; whatever else came along, this program's own file first of all,
- * is closed at once. One message comes: a header, three descriptors with its first byte (none for a terminal), and
- * NUL-ended strings: the working folder, the arguments, the environment. Then the stub is that program. What fails is
+ * is closed at once. One message comes: a header, three descriptors with its first byte (none for a terminal; one more,
+ * which the program finds as 4, if the header says so), and NUL-ended strings: the working folder, the arguments, the environment. Then the stub is that program. What fails is
  * told as an errno; success, by the socket's end at execve. If the supervisor goes away first, so does the stub, with
  * code 125. It runs as the instance's user with all that the sandbox takes away gone already.
  */
@@ -22,8 +22,9 @@
 #include "landlock.h"
 
 enum { CONTROL = 3, SELF = 4, MAGIC = 0x314c534f, MOST = 4 << 20, MANY = 1 << 16 };
-/* flags: open a terminal of the instance's own; leave the socket to the program; what follows are Landlock's rules */
-enum { TERMINAL = 1, WARM = 2, LOCKED = 4 };
+/* flags: open a terminal of the instance's own; leave the socket to the program; what follows are Landlock's rules; one
+ * more descriptor came, which is the program's */
+enum { TERMINAL = 1, WARM = 2, LOCKED = 4, CARRIED = 8 };
 
 struct header {
     uint32_t magic, length, arguments, variables, flags;
@@ -39,11 +40,11 @@ static void fail(int code) {
 /* Bytes until `size` are there. The number of descriptors that came with the first of them, `most` or fewer, in `fds`;
  * the kernel closes those beyond, and those that come later. */
 static int receive(void *into, size_t size, int *fds, int most) {
-    _Alignas(struct cmsghdr) char room[CMSG_SPACE(3 * sizeof(int))];
+    _Alignas(struct cmsghdr) char room[CMSG_SPACE(4 * sizeof(int))];
     int count = 0;
     for (size_t have = 0; have < size;) {
         struct iovec part = {(char *)into + have, size - have};
-        /* CMSG_LEN: in CMSG_SPACE, which is rounded up, the kernel would find room for a fourth. */
+        /* CMSG_LEN: in CMSG_SPACE, which is rounded up, the kernel would find room for one more. */
         struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = most ? room : 0,
                                  .msg_controllen = most ? CMSG_LEN(most * sizeof(int)) : 0};
         ssize_t got = recvmsg(CONTROL, &message, MSG_CMSG_CLOEXEC);
@@ -118,12 +119,13 @@ static void settle(void) {
 
 int main(void) {
     struct header head;
-    int fds[3];
+    int fds[4];
     settle();
-    int given = receive(&head, sizeof head, fds, 3);
+    int given = receive(&head, sizeof head, fds, 4);
     if (head.magic != MAGIC || head.length > MOST || head.arguments < 1 || head.arguments > MANY || head.variables > MANY)
         fail(EBADMSG);
-    if (head.flags & ~(TERMINAL | WARM | LOCKED) || given != (head.flags & TERMINAL ? 0 : 3))
+    int carried = !!(head.flags & CARRIED);
+    if (head.flags & ~(TERMINAL | WARM | LOCKED | CARRIED) || given != (head.flags & TERMINAL ? 0 : 3) + carried)
         fail(EBADMSG);
     char *text = malloc(head.length), *end = text + head.length, *folder[2];
     char **words = calloc(head.arguments + 1, sizeof *words), **env = calloc(head.variables + 1, sizeof *env);
@@ -135,14 +137,18 @@ int main(void) {
     at = strings(at, end, env, head.variables);
     if (at != end && !(head.flags & LOCKED))
         fail(EBADMSG);
-    if (head.flags & TERMINAL)
+    if (head.flags & TERMINAL) {
+        fds[3] = fds[0];
         fds[0] = fds[1] = fds[2] = terminal();
-    for (int i = 0; i < 3; i++) /* out of the way of 0 to 2, which may have been closed */
+    }
+    for (int i = 0; i < 3 + carried; i++) /* out of the way of 0 to 2, which may have been closed */
         if (fds[i] < CONTROL && (fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, SELF)) < 0)
             fail(errno);
     for (int i = 0; i < 3; i++)
         if (dup2(fds[i], i) < 0)
             fail(errno);
+    if (carried && (fds[3] == SELF ? fcntl(SELF, F_SETFD, 0) : dup2(fds[3], SELF)) < 0)
+        fail(errno);
     if (fcntl(CONTROL, F_SETFD, head.flags & WARM ? 0 : FD_CLOEXEC) || chdir(folder[0]))
         fail(errno);
     int locked = head.flags & LOCKED ? restrict_self(at, end) : 0;

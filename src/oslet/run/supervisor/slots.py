@@ -27,7 +27,7 @@ from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.facts import Facts, Layout
 
 _MAGIC = 0x314C534F
-_TERMINAL, _WARM, _LOCKED = 1, 2, 4
+_TERMINAL, _WARM, _LOCKED, _CARRIED = 1, 2, 4, 8
 _CONTROL, _SELF = 3, 4
 _MOST = 4 << 20
 _PATIENCE = 60.0
@@ -38,13 +38,15 @@ _WAITS = "oslet-slot"
 
 
 class Launch(NamedTuple):
-    """What a slot is to become. ``stdio`` of None means a terminal of its own; ``lock`` are Landlock's rules for it."""
+    """What a slot is to become. ``stdio`` of None means a terminal of its own; ``lock`` are Landlock's rules for it;
+    ``carried`` is one more descriptor, which it has as 4."""
 
     command: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
     workdir: str
     stdio: tuple[int, int, int] | None = None
     lock: bytes = b""
+    carried: int | None = None
 
 
 class Slot:
@@ -133,6 +135,7 @@ def message(launch: Launch, flags: int = 0) -> bytes:
     if len(text) > _MOST:
         raise RunError("the command and its environment are over 4 MiB")
     flags |= (0 if launch.stdio else _TERMINAL) | (_LOCKED if launch.lock else 0)
+    flags |= 0 if launch.carried is None else _CARRIED
     return struct.pack("<5I", _MAGIC, len(text), len(launch.command), len(launch.env), flags) + text
 
 
@@ -144,7 +147,8 @@ def _tell(control: socket.socket, launch: Launch) -> None:
 
 
 def _rights(launch: Launch) -> list[tuple[int, int, array.array[int]]]:
-    return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", launch.stdio))] if launch.stdio else []
+    given = [*(launch.stdio or ()), *(() if launch.carried is None else (launch.carried,))]
+    return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", given))] if given else []
 
 
 def _receive(control: socket.socket) -> int:
