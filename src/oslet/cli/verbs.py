@@ -43,6 +43,7 @@ VERBS = {
     "stop": "Ask an instance to end, then make it.",
     "restart": "End an instance and begin it again, with other arguments perhaps.",
     "signal": "Send a signal to a process of an instance.",
+    "manage": "Let instances be managed over HTTP.",
     "rm": "Remove ended instances.",
     "park": "Keep sandboxes of an image ready, or list what waits.",
     "top": "What runs and what it uses, live.",
