@@ -81,6 +81,8 @@ class Record(Struct, frozen=True):
     """The process that records what a watched instance uses; 0 where there is none."""
     plug: Plug | None = None
     """Its place at the switch; None where it has no network or the machine's."""
+    vmm: str = ""
+    """What it runs in as a microVM; empty for a container."""
     membership: Membership | None = None
     """Which member of which stack it is, if it is of one."""
 

@@ -10,8 +10,9 @@ from oslet.run.words import Option, pair, read, secret_values
 
 if TYPE_CHECKING:
     from oslet.model.instance import Arguments
+    from oslet.model.oslet import Kernel
     from oslet.model.param import ItemKind, Param
-    from oslet.run.asking import Wish
+    from oslet.run.asking import Vmm, Wish
     from oslet.run.filters import Mode
 
 NETWORK = Option("network", "", "private|none|host|NAME", "which network (default: the declaration's)")
@@ -37,6 +38,9 @@ OPTIONS = (
     Option("audit", "", "", "run it with nothing left out, and say which of the dropped paths were asked for"),
     Option("seccomp", "", "MODE", "default, log (record calls that the image has no use for) or image (refuse those)"),
     Option("read-only", "", "", "let it write to its volumes, /tmp and /run only"),
+    Option("microvm", "", "", "run it in a virtual machine with a kernel of its own, instead of a container"),
+    Option("vmm", "", "NAME", "with --microvm: qemu, uml, firecracker or cloud-hypervisor (default: what serves best)"),
+    Option("kernel", "", "KERNEL", "with --microvm: tiny, net, full or distribution (default: the declaration's)"),
     Option("rm", "", "", "leave nothing when it ends (in the foreground it never does)"),
     Option("json", "", "", "with -d: print the instance as JSON"),
     Option("help", "h", "", "this help; after TARGET, the image's params too"),
@@ -114,7 +118,32 @@ def wished(options: Mapping[str, list[str]], command: Sequence[str]) -> Wish:
         watched="audit" in options,
         seccomp=_mode(options.get("seccomp", ["default"])[-1]),
         read_only="read-only" in options,
+        microvm=_microvm(options),
+        kernel=_kernel(options),
     )
+
+
+def _microvm(options: Mapping[str, list[str]]) -> Literal["", "auto"] | Vmm:
+    from oslet.run.asking import VMMS
+
+    named = options.get("vmm", [""])[-1]
+    for vmm in VMMS:
+        if named == vmm:
+            return vmm
+    if named:
+        raise DeclarationError(f"there is no VMM {named!r}", where="--vmm", hint=", ".join(VMMS))
+    return "auto" if "microvm" in options else ""
+
+
+def _kernel(options: Mapping[str, list[str]]) -> Kernel | None:
+    from oslet.model.oslet import KERNELS
+
+    if "kernel" not in options:
+        return None
+    for kernel in KERNELS:
+        if options["kernel"][-1] == kernel:
+            return kernel
+    raise DeclarationError(f"there is no kernel {options['kernel'][-1]!r}", where="--kernel", hint=", ".join(KERNELS))
 
 
 def _mode(word: str) -> Mode:

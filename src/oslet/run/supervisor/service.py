@@ -21,17 +21,18 @@ from oslet.run.health import answers, healthy
 from oslet.run.living import GRACE
 from oslet.run.records import Record
 from oslet.run.supervisor import lives as living
-from oslet.run.supervisor import preparing, renewing, slots, sweeping, visiting
+from oslet.run.supervisor import machines, preparing, renewing, slots, sweeping, visiting
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.deciding import Asked, Decisions, hostname
 from oslet.run.supervisor.deciding import record as record_of
 from oslet.run.supervisor.events import Events
 from oslet.run.supervisor.filling import Filling, Given
 from oslet.run.supervisor.keeper import Death, Keeper
+from oslet.run.supervisor.launch import Launch
 from oslet.run.supervisor.lives import Life, Lives
 from oslet.run.supervisor.pools import Pools
 from oslet.run.supervisor.probing import Probing
-from oslet.run.supervisor.slots import Launch, Slot
+from oslet.run.supervisor.slots import Slot
 from oslet.run.supervisor.wiring import Wiring
 
 _TAKEN_DOWN = 10.0
@@ -147,14 +148,12 @@ class Service:
             for captured in slot.captured:
                 self._captures(captured)
             stdio = (_null(), slot.writing[0], slot.writing[1])
-        return slot.take(Launch(asked.command, record.env, record.workdir, stdio, asked.facts.lock(asked.layout)))
+        return slot.take(asked.facts.becoming(asked)._replace(env=record.env, stdio=stdio, carried=slot.cable))
 
     def furnish(self, asked: Asked, slot: Slot, name: str) -> None:
-        facts, image = asked.facts, asked.facts.image
+        facts = asked.facts
         slot.call(hostname(name), asked.network)
-        if asked.rendered:
-            nodes = placing.rendered(asked.rendered, image.params, asked.arguments, image.uid, image.gid)
-            placing.add(slot.folder, nodes, facts.index, facts.mapping)
+        placing.add(slot.folder, facts.told(asked, hostname(name), slot.plug), facts.index, facts.mapping)
 
     # Entering
 
@@ -183,9 +182,8 @@ class Service:
         record = life.record
         uid, gid = asked.user or (record.uid, record.gid)
         workdir = asked.workdir or record.workdir
-        process = config.process(
-            config.Process(("/proc/self/fd/4",), (), "/", uid, gid, capabilities=record.capabilities)
-        )
+        user = (record.uid, record.gid) if record.vmm else (uid, gid)
+        process = config.process(config.Process(("/proc/self/fd/4",), (), "/", *user, capabilities=record.capabilities))
         try:
             slot = slots.enter(record.slot, process, self.runtime, self.given.crun, life.groups)
         except RunError as error:
@@ -195,7 +193,8 @@ class Service:
         self.execs[slot.pid] = threading.Event()
         env = {**dict(record.env), **dict(asked.env)}
         try:
-            return slot.pid, slot.take(Launch(asked.command, tuple(env.items()), workdir, stdio))
+            launch = Launch(asked.command, tuple(env.items()), workdir, stdio)
+            return slot.pid, slot.take(machines.inside(launch, (uid, gid), asked.tty) if record.vmm else launch)
         except RunError:
             self.execs.pop(slot.pid, None)
             raise
