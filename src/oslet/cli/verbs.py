@@ -56,6 +56,7 @@ VERBS = {
     "rmi": "Remove an image.",
     "gc": "Remove what no image and no instance needs.",
     "verify": "Hash everything in the store again.",
+    "seed": "Write arguments as what a machine with an image is started with.",
     "export": "Write an image as OCI, a docker archive or a folder.",
     "push": "Send an image to a registry.",
     "pull": "Fetch an image from a registry.",
