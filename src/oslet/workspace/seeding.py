@@ -161,7 +161,14 @@ def boot(
         files=(
             *names,
             *(
-                GuestFile(node.path, node.data or b"", node.mode, node.uid, node.gid, secret=node.mode == _KEPT)
+                GuestFile(
+                    node.path,
+                    node.data or b"",
+                    node.mode,
+                    node.uid,
+                    node.gid,
+                    secret=node.mode == _KEPT and bool(node.data),
+                )
                 for node in nodes
             ),
         ),
