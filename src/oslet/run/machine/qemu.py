@@ -28,7 +28,7 @@ def command(guest: Guest, program: str, *, kvm: bool, control: str = "", memory:
         *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-sandbox", _SANDBOX),
         *_memory(guest, memory),
         *("-kernel", guest.kernel, *(("-initrd", guest.initramfs) if guest.initramfs else ())),
-        *("-append", command_line(guest, "ttyS0", "/dev/vport0p1", "/dev/vda", *_words(guest, kvm))),
+        *("-append", command_line(guest, "ttyS0", "virtio", "/dev/vda", *_words(guest, kvm))),
         *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
         *devices(guest),
         *(("-qmp", f"unix:{_value(control)},server=on,wait=off") if control else ()),

@@ -496,8 +496,9 @@ static int boot(void) {
     hold = word("oslet.hold") != 0;
     if ((wrong = modules()))
         return fail("a module can't be loaded", wrong, errno);
-    if (!(agent = word("oslet.agent")))
-        agent = port();
+    if (!(agent = word("oslet.agent")) || !strcmp(agent, "virtio"))
+        for (int tries = agent || hold ? 2000 : 1; !(agent = port()) && --tries;)
+            usleep(1000); /* its driver is told of it some time after it was found */
     connect_agent();
     if (agent && stream.fd < 0)
         return fail("there is no such device as oslet.agent says", agent, errno);

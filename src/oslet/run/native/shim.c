@@ -31,6 +31,7 @@
 #define BOOT_WRITER
 #include "boot.h"
 #include "frames.h"
+#include "relay.h"
 #include "slot.h"
 
 enum { LOST = 70, CLIENTS = 62, NETWORK = 4 /* and the stub's SELF */, AGENT = 5, PAGE = 4096, LINES = 24, LINE = 512, GRACE = 5000 };
@@ -458,7 +459,7 @@ static void write_out(int i) {
 }
 
 static void turn(const sigset_t *during) {
-    struct pollfd all[9 + CLIENTS] = {
+    struct pollfd all[10 + CLIENTS] = {
         {guest.fd, POLLIN | (guest.out.have ? POLLOUT : 0), 0},
         {console, POLLIN, 0},
         {guest.fd < 0 || guest.out.have > 4 * WINDOW ? -1 : door, POLLIN, 0},
@@ -474,10 +475,14 @@ static void turn(const sigset_t *during) {
         if (c)
             all[8 + i].events = (guest.out.have < 4 * WINDOW && !c->closing ? POLLIN : 0) | (c->stream.out.have ? POLLOUT : 0);
     }
+    all[8 + CLIENTS] = cable_poll(0), all[9 + CLIENTS] = cable_poll(1);
     int64_t left = ended >= 0 && vmm ? until - now() : -1;
     struct timespec wait = {left / 1000, left % 1000 * 1000000};
-    if (ppoll(all, 8 + CLIENTS, left < 0 ? 0 : &wait, during) < 0 && errno != EINTR)
+    if (ppoll(all, 10 + CLIENTS, left < 0 ? 0 : &wait, during) < 0 && errno != EINTR)
         die("poll", "shim");
+    for (int side = 0; side < 2; side++)
+        if (all[8 + CLIENTS].revents | all[9 + CLIENTS].revents)
+            cable_carry(side);
     if (all[1].revents)
         read_console();
     if (all[0].revents & ~POLLOUT)
@@ -546,6 +551,8 @@ static void application(char **words) {
         die("no socket or pipe can be had", "shim");
     fcntl(pair[0], F_SETFL, O_NONBLOCK), fcntl(pipe_[0], F_SETFL, O_NONBLOCK);
     guest.fd = pair[0], console = pipe_[0];
+    if (cable_lay(NETWORK))
+        die("the cable can't be laid", "network");
     run_vmm(pair[1], pipe_[1]);
     close(pair[1]), close(pipe_[1]);
     close(NETWORK); /* the VMM's alone */
