@@ -9,6 +9,7 @@ from oslet.errors import DeclarationError
 from oslet.run.words import Option, pair, read, secret_values
 
 if TYPE_CHECKING:
+    from oslet.codec.cloud import Given
     from oslet.model.instance import Arguments
     from oslet.model.oslet import Kernel
     from oslet.model.param import ItemKind, Param
@@ -27,6 +28,8 @@ OPTIONS = (
     ),
     Option("fresh", "", "", "keep no volume: each is a clone, of its snapshot or of the image's content"),
     Option("env", "e", "NAME=VALUE", "an environment variable", many=True),
+    Option("user-data", "", "FILE|DIR|ISO", "values for the image's params, as a cloud gives them; options win"),
+    Option("meta-data", "", "FILE", "a cloud's names for it: the instance's, unless --name says another"),
     Option("memory", "m", "SIZE", "at most so much memory"),
     Option("cpus", "", "N", "at most so much of the processors"),
     Option("pids", "", "N", "at most so many processes"),
@@ -65,12 +68,27 @@ def said(
     return Said(both, found.given, tuple(found.rest))
 
 
-def bound(params: Sequence[Param], given: Mapping[str, str], environment: Mapping[str, str]) -> Arguments:
-    """The values of an image's params, as given on a command line."""
+def bound(
+    params: Sequence[Param], given: Mapping[str, str], environment: Mapping[str, str], cloud: Given | None = None
+) -> Arguments:
+    """The values of an image's params, as given on a command line; or else by a cloud."""
     from oslet.bind import bind
 
     params = [p for p in params if p.at == "start"]
-    return bind(params, secret_values(given, params, environment), where="--")
+    words = secret_values(given, params, environment)
+    if cloud is None:
+        return bind(params, words, where="--")
+    places = {f"--{name}": place for name, place in cloud.places.items() if name not in words}
+    try:
+        return bind(params, {**cloud.values, **words}, where="--")
+    except DeclarationError as error:
+        faults = [fault._replace(where=places.get(fault.where, fault.where)) for fault in error.faults]
+        raise DeclarationError.of(faults) from None
+
+
+def partly(params: Sequence[Param], given: Mapping[str, str], environment: Mapping[str, str]) -> Arguments:
+    """The values of those params that are given: an instance has the others already."""
+    return bound([p for p in params if p.name in given], given, environment)
 
 
 def wished(options: Mapping[str, list[str]], command: Sequence[str]) -> Wish:

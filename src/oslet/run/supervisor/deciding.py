@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from oslet.errors import RunError
-from oslet.model.instance import Arguments
+from oslet.model.instance import Arguments, Secret
 from oslet.model.oslet import File
 from oslet.model.oslet import Start as Contract
 from oslet.run import config, ids, limits, network, records, snapshots, volumes, wire
@@ -159,6 +159,7 @@ def record(asked: Asked, slot: Slot, name: str) -> Record:
         volumes=slot.volumes,
         allow=wish.allow,
         token=asked.start.token,
+        arguments={name: value for name, value in asked.arguments.values.items() if not isinstance(value, Secret)},
         attached=asked.start.attached,
         vmm=wish.hardware.vmm if wish.hardware else "",
         watcher=slot.watcher,
