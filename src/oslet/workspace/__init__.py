@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from oslet.trim.difference import Difference
     from oslet.trim.features import Price
     from oslet.trim.why import Answer
-    from oslet.workspace.machines import Vmm
     from oslet.workspace.running import Running
+    from oslet.workspace.vmms import Vmm
 
 __all__ = ["Declared", "Planned", "Workspace", "machine_arch"]
 
@@ -371,7 +371,7 @@ class Workspace:
         """Pin the image of each instance that there is, and of no other: before images are removed, since a start has
         no time for it."""
         from oslet.run import instances
-        from oslet.workspace.machines import HOLDER
+        from oslet.workspace.vmms import HOLDER
 
         there = {i.id: i.image for i in instances(self.places.state)}
         held = self.store.pins()
