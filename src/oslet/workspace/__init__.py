@@ -348,7 +348,11 @@ class Workspace:
         return calls(self, image)
 
     def fitted(self, built: Built, wish: Wish) -> Wish:
-        """A wish with all that it needs to know of the image."""
+        """A wish with all that it needs to know of the image, and of what it runs on as a microVM."""
+        if wish.microvm and wish.hardware is None:
+            from oslet.workspace.hardware import hardware
+
+            wish = wish._replace(hardware=hardware(self, built, wish))
         if wish.seccomp == "default" or wish.calls is not None:
             return wish
         from oslet.workspace.calling import allowed
