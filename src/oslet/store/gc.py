@@ -1,7 +1,8 @@
 """What the roots reach, and the removal of all else.
 
 Roots are names and pins. An image reaches its tree, lock and objects, and the downloads that its lock names, so that it
-can be built again without its archive. A memo stays while everything that it mentions stays.
+can be built again without its archive. A memo stays while everything that it mentions stays. A kernel, which no image
+names but whose making takes minutes, stays for a month after its last use, if no newer one for the same wish is there.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Freed(NamedTuple):
     memos: int = 0
     temporary: int = 0
     snapshots: int = 0
+    kernels: int = 0
     bytes: int = 0
 
 
@@ -120,9 +122,11 @@ def collect(store: Store, *, dry_run: bool) -> Freed:
         "blobs": [path for name, path in blobs.items() if name not in live.blobs],
         "objects": objects,
         "temporary": list((root / "tmp").iterdir()),
+        "kernels": store.kernels.unused(),
     }
     # A tree's files are its objects' inodes, so they are counted once, as objects.
     size = sum(path.lstat().st_size for kind, paths in drop.items() if kind != "trees" for path in paths)
+    size += sum(file.stat().st_size for path in drop["kernels"] for file in path.rglob("*"))
     if not dry_run:
         for kind, paths in drop.items():
             for path in paths:
@@ -131,11 +135,11 @@ def collect(store: Store, *, dry_run: bool) -> Freed:
 
 
 def _remove(root: Path, kind: str, path: Path) -> None:
-    if kind != "trees":
+    if kind not in ("trees", "kernels"):
         remove(path)
         return
     aside = root / "tmp" / f"gc-{path.name}"
-    os.rename(path, aside)  # noqa: PTH104 (a tree is there whole or not at all)
+    os.rename(path, aside)  # noqa: PTH104 (a tree or kernel is there whole or not at all)
     remove(aside)
 
 
