@@ -167,7 +167,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get("Transfer-Encoding"):
             raise RefusedError(411, "a body says its length before it comes", where="Content-Length")
         text = self.headers.get("Content-Length", "0")
-        if not (text.isascii() and text.isdecimal() and len(text) < 12):
+        if not (text.isascii() and text.isdecimal() and len(text) < 20):
             raise RefusedError(400, "no length", where="Content-Length")
         if int(text) > _BODY:
             raise RefusedError(413, f"a body has at most {_BODY} bytes")
