@@ -32,7 +32,7 @@ from fuzz.judge import Finding
 from oslet.run import native
 
 MAGIC, MOST, MANY = 0x314C534F, 4 << 20, 1 << 16
-TERMINAL, WARM = 1, 2
+TERMINAL, WARM, CARRIED = 1, 2, 8
 HEAD = struct.Struct("<5I")
 PATIENCE = 20.0
 TRAPS = ("-fsanitize=undefined", "-fsanitize-trap=undefined", "-fstack-protector-all", "-O1", "-g")
@@ -136,14 +136,20 @@ def expected(pieces: Sequence[Piece]) -> Outcome | None:
     if not data:
         return Outcome(125)
     late = _late(pieces)
-    if pieces[0].fds > 3 or late < HEAD.size:
+    if pieces[0].fds > 4 or late < HEAD.size:
         return _exit(errno.EBADMSG)
     if len(data) < HEAD.size:
         return Outcome(125)
     magic, length, arguments, variables, flags = HEAD.unpack_from(data)
-    if magic != MAGIC or length > MOST or not 1 <= arguments <= MANY or variables > MANY or flags & ~3:
+    if (
+        magic != MAGIC
+        or length > MOST
+        or not 1 <= arguments <= MANY
+        or variables > MANY
+        or flags & ~(TERMINAL | WARM | CARRIED)
+    ):
         return _exit(errno.EBADMSG)
-    if pieces[0].fds != (0 if flags & TERMINAL else 3):
+    if pieces[0].fds != (0 if flags & TERMINAL else 3) + (flags & CARRIED > 0):
         return _exit(errno.EBADMSG)
     text = data[HEAD.size : HEAD.size + length]
     if late < HEAD.size + length:

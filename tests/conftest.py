@@ -29,7 +29,13 @@ class Oslet:
     def __init__(self, home: Path, folder: Path) -> None:
         self.folder = folder
         self.started: list[str] = []
-        self.environment = {**os.environ, "OSLET_HOME": str(home), "PYTHONUNBUFFERED": "1", "OSLET_DEBUG": "1"}
+        self.environment = {
+            **os.environ,
+            "OSLET_HOME": str(home),
+            "PYTHONUNBUFFERED": "1",
+            "OSLET_DEBUG": "1",
+            "PYTHONFAULTHANDLER": "1",
+        }
 
     def __call__(self, *words: str, code: int = 0, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run ``oslet WORDS`` in the test's folder; fails the test unless it exits with ``code``."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from oslet.model.instance import Secret as Secret
     from oslet.model.oslet import Check as Check
     from oslet.model.oslet import Http as Http
+    from oslet.model.oslet import Machine as Machine
     from oslet.model.oslet import Rule as Rule
     from oslet.model.oslet import SecretFile as SecretFile
     from oslet.model.oslet import Tcp as Tcp
@@ -48,7 +49,7 @@ _ROOMS = {
     "oslet.declare": "Oslet param Str Int Float Bool Enum Port Size Duration Url Path Address List Exec",
     "oslet.errors": "OsletError DeclarationError ResolveError IntegrityError BuildError RunError NetworkError",
     "oslet.model.instance": "Secret",
-    "oslet.model.oslet": "Check Http Tcp Template Text SecretFile Rule Warm",
+    "oslet.model.oslet": "Check Http Machine Tcp Template Text SecretFile Rule Warm",
     "oslet.model.source": "Debian Oci",
     "oslet.workspace": "Workspace",
 }

@@ -99,6 +99,7 @@ class Oslet:
     stop_signal: ClassVar[str]
     url: ClassVar[str]
     warm: ClassVar[model.Warm]
+    machine: ClassVar[model.Machine]
     trim: ClassVar[model.Level]
     features: ClassVar[Mapping[str, bool | str | Sequence[str] | Mapping[str, bool | str | Sequence[str]]]]
     checks: ClassVar[Sequence[model.Check]]
@@ -248,6 +249,8 @@ def _written(name: str, value: Any) -> Any:
                 return {"tcp": port}
             case model.Exec(command):
                 return {"exec": command}
+    if name == "machine":
+        return structs.asdict(value)
     if name == "warm":
         return {key: each for key, each in structs.asdict(value).items() if each}
     if name == "checks":

@@ -74,6 +74,10 @@ modules = ["json"]
 snapshot = "/var/lib/web"
 prepare = ["/bin/init", "{version}"]
 
+[machine]
+kernel = "distribution"
+memory = "64MiB"
+
 [health]
 http = "/healthz"
 port = 9000
@@ -106,6 +110,7 @@ class WholeWorld(oslet.Oslet):
     stop_signal = "SIGINT"
     url = "http://{host}:9000"
     warm = oslet.Warm(modules=("json",), snapshot="/var/lib/web", prepare=("/bin/init", "{version}"))
+    machine = oslet.Machine(kernel="distribution", memory=64 << 20)
     trim = "packages"
     keep = ["/usr/share/doc/**"]
     setuid = ["/usr/bin/su"]

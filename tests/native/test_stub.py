@@ -18,7 +18,7 @@ from hypothesis import strategies as some
 from fuzz import native as driven
 from oslet.errors import RunError
 from oslet.run import native
-from oslet.run.supervisor.slots import Launch
+from oslet.run.supervisor.launch import Launch
 from oslet.run.supervisor.slots import message as written
 
 STUB = native.program("stub")
@@ -116,13 +116,23 @@ LIES = {
     "longest": message(b"/", [b"a"], length=0xFFFFFFFF),
     "empty": message(b"/", [b"a"], length=0)[: HEAD.size],
     "no end": message(b"/", [b"a"], length=3),
-    "an unknown flag": message(b"/", [b"a"], flags=4),
+    "an unknown flag": message(b"/", [b"a"], flags=16),
+    "one more that did not come": message(b"/", [b"a"], flags=driven.CARRIED),
 }
 
 
 @pytest.mark.parametrize("lie", LIES)
 def test_a_lie_is_refused(lie: str) -> None:
     assert tell(STUB, [Piece(LIES[lie], 3)], NULL) == Outcome(126, errno.EBADMSG)
+
+
+@pytest.mark.parametrize("closed", [(), (0,), (0, 1, 2)])
+def test_one_more_descriptor_is_the_programs_as_four(closed: tuple[int, ...]) -> None:
+    file = os.memfd_create("output", os.MFD_CLOEXEC)
+    data = message(b"/", [b"/bin/sh", b"-c", b"echo five >&4; ls /proc/self/fd"], flags=driven.CARRIED)
+    assert tell(STUB, [Piece(data, 4)], file, closed) == Outcome(0)
+    assert os.pread(file, 100, 0).split() == [b"five", b"0", b"1", b"2", b"3", b"4"]
+    os.close(file)
 
 
 @pytest.mark.parametrize(

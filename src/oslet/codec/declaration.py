@@ -84,6 +84,7 @@ def lower(table: dict[str, Any], folder: Path, place: Place) -> Oslet:
             stop_signal=starting.stop_signal(table, faults),
             url=starting.url(table, texts),
             warm=starting.warm(table, texts),
+            machine=starting.machine(table, faults),
         ),
         policy=Policy(
             trim=table.get("trim", "safe"),

@@ -8,7 +8,17 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from msgspec import Meta, Struct, UnsetType
 
 from oslet.codec.conform import fields_of
-from oslet.codec.shape import PARAMS, VALUES, Declaration, FileTable, HealthTable, RuleTable, SourceTable, WarmTable
+from oslet.codec.shape import (
+    PARAMS,
+    VALUES,
+    Declaration,
+    FileTable,
+    HealthTable,
+    MachineTable,
+    RuleTable,
+    SourceTable,
+    WarmTable,
+)
 from oslet.codec.stackshape import LimitsTable, MemberTable, StackTable
 
 _HEAD = """\
@@ -49,6 +59,7 @@ def reference(cli_sections: str = "") -> str:
     parts += ["\n### [files]\n", _FILES, _table(FileTable)]
     parts += ["\n### [health]\n\nExactly one of `http`, `tcp` and `exec`.\n", _table(HealthTable)]
     parts += ["\n### [warm]\n", _table(WarmTable)]
+    parts += ["\n### [machine]\n", _table(MachineTable)]
     parts += ["\n### [scripts]\n\nA rule is a table:\n", _table(RuleTable)]
     parts += ["\n### [params]\n", _PARAMS]
     common = ("default", "help", "at")

@@ -86,6 +86,18 @@ class WarmTable(_Table):
     ] = UNSET
 
 
+class MachineTable(_Table):
+    """What an instance has for hardware when it runs as a microVM."""
+
+    kernel: Annotated[
+        Literal["auto", "tiny", "net", "full", "distribution"] | Maybe,
+        Meta(
+            description="the kernel's class, or Debian's own kernel; \"auto\", the smallest that will do, when absent"
+        ),
+    ] = UNSET
+    memory: Annotated[str | int | Maybe, Meta(description='the guest\'s memory; "256MiB" when absent')] = UNSET
+
+
 class CheckTable(_Table):
     """One thing that the image must do the same trimmed and untrimmed: exactly one of run, exec and http."""
 
@@ -218,6 +230,7 @@ class Declaration(_Table):
         str | Maybe, Meta(description="what a client connects with: may hold {host}, params and secrets")
     ] = UNSET
     warm: Annotated[WarmTable | Maybe, Meta(description="what is done before an instance has its arguments")] = UNSET
+    machine: Annotated[MachineTable | Maybe, Meta(description="its hardware when it runs as a microVM")] = UNSET
     trim: Annotated[
         Literal["packages", "safe", "lean"] | Maybe,
         Meta(description='how much is left out: what no application reads ("packages"), also what nothing reaches of '

@@ -8,12 +8,12 @@ from typing import Any
 from msgspec import UNSET
 
 from oslet.codec.conform import Faults
-from oslet.codec.kinds import is_absolute, kind_name, told
+from oslet.codec.kinds import KindError, is_absolute, kind_name, parse, told
 from oslet.codec.nearest import nearest, suggestion
 from oslet.codec.parts import PACKAGE, Texts, items
 from oslet.codec.places import Key
-from oslet.model.oslet import Exec, Health, Http, Rule, Tcp, Warm
-from oslet.model.param import IntKind, PortKind
+from oslet.model.oslet import Exec, Health, Http, Machine, Rule, Tcp, Warm
+from oslet.model.param import IntKind, PortKind, SizeKind
 
 _CAPABILITY_NAMES = """
 CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
@@ -184,6 +184,21 @@ def warm(table: dict[str, Any], texts: Texts) -> Warm:
     elif found.snapshot and found.snapshot not in table.get("volumes", []):
         texts.faults.add(("warm", "snapshot"), f"{told(found.snapshot)} is not among volumes", "name it there")
     return found
+
+
+_LEAST, _MOST = 16 << 20, 1 << 40
+"""Bytes of memory that a guest may be given."""
+
+
+def machine(table: dict[str, Any], faults: Faults) -> Machine:
+    written = table.get("machine", {})
+    plain = Machine()
+    memory = plain.memory
+    try:
+        memory = parse(SizeKind(min=_LEAST, max=_MOST), written.get("memory", memory))
+    except KindError as error:
+        faults.add(("machine", "memory"), error.what, error.hint)
+    return Machine(written.get("kernel", plain.kernel), memory)
 
 
 def inside(table: dict[str, Any], name: str, faults: Faults) -> tuple[str, ...]:

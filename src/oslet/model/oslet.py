@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
@@ -98,6 +98,18 @@ class Warm(Struct, frozen=True, forbid_unknown_fields=True):
     prepare: tuple[str, ...] = ()
 
 
+Kernel: TypeAlias = Literal["auto", "tiny", "net", "full", "distribution"]
+KERNELS: tuple[Kernel, ...] = get_args(Kernel)
+"""What a microVM boots: the smallest class that holds what the image asks for, a class, or Debian's own kernel."""
+
+
+class Machine(Struct, frozen=True, forbid_unknown_fields=True):
+    """What an instance has for hardware when it runs as a microVM: ``memory`` is in bytes."""
+
+    kernel: Kernel = "auto"
+    memory: int = 256 << 20
+
+
 class Start(Struct, frozen=True):
     """The start contract: how an instance of the image is started and talked to. Texts may hold ``{param}``.
 
@@ -116,6 +128,7 @@ class Start(Struct, frozen=True):
     stop_signal: str = "SIGTERM"
     url: str = ""
     warm: Warm = Warm()
+    machine: Machine = Machine()
 
 
 Level: TypeAlias = Literal["packages", "safe", "lean"]

@@ -45,7 +45,8 @@ class Filling:
         """A slot with its folder, and its output's pipes in the keeper; called ``name``, as far as is known."""
         number = secrets.token_hex(6)
         plug, netns = self._wiring.plug(layout.network, number)
-        layout = layout._replace(netns=netns, resolv=plug.resolv if plug else "")
+        cable = self._wiring.bare(plug) if plug and layout.hardware else None
+        layout = layout._replace(netns=netns, plug=plug)
         folder = records.folders(self._state) / number
         folder.mkdir(mode=0o700)
         watcher = 0
@@ -58,12 +59,14 @@ class Filling:
                 filters = watching.heard(filter_of(layout.seccomp, layout.calls), folder, paths=watched)
             slot = slots.fill(number, facts, layout, self.runtime, self._given.crun, filters=filters)
         except BaseException:
+            if cable is not None:
+                os.close(cable)
             if watcher:
                 os.kill(watcher, signal.SIGKILL)
             shutil.rmtree(folder, ignore_errors=True)
             self._wiring.close(plug)
             raise
-        slot.watcher, slot.plug = watcher, plug
+        slot.watcher, slot.plug, slot.cable = watcher, plug, cable
         slot.record = records.blank(folder)
         slot.volumes = tuple(str(v.host) for v in layout.attached if isinstance(v.host, Path))
         slot.call(hostname(name), layout.network)

@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from oslet.errors import RunError
 from oslet.run import config, limits, native, placing, records
@@ -25,9 +25,10 @@ from oslet.run.monitor import above, complaints, readable
 from oslet.run.supervisor import mounts
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.facts import Facts, Layout
+from oslet.run.supervisor.launch import Launch
 
 _MAGIC = 0x314C534F
-_TERMINAL, _WARM, _LOCKED = 1, 2, 4
+_TERMINAL, _WARM, _LOCKED, _CARRIED = 1, 2, 4, 8
 _CONTROL, _SELF = 3, 4
 _MOST = 4 << 20
 _PATIENCE = 60.0
@@ -37,19 +38,10 @@ _WAITS = "oslet-slot"
 """The name of a process that waits in a slot, proc_pid_comm(5); an ended one has it still."""
 
 
-class Launch(NamedTuple):
-    """What a slot is to become. ``stdio`` of None means a terminal of its own; ``lock`` are Landlock's rules for it."""
-
-    command: tuple[str, ...]
-    env: tuple[tuple[str, str], ...]
-    workdir: str
-    stdio: tuple[int, int, int] | None = None
-    lock: bytes = b""
-
-
 class Slot:
     """One sandbox: its id, the stub's pid and when that began, its cgroups, and what is prepared for its take: its root
-    as a folder, descriptors of its hosts(5) and hostname(5) and of its record, and pipes for its output."""
+    as a folder, descriptors of its hosts(5) and hostname(5) and of its record, pipes for its output, and a
+    guest's cable."""
 
     def __init__(self, id: str, pid: int, root: int, control: socket.socket, groups: tuple[Path, ...]) -> None:  # noqa: A002
         self.id = id
@@ -63,6 +55,7 @@ class Slot:
         self.plug: Any = None
         self.watcher = 0
         self.record = -1
+        self.cable: int | None = None
         self.volumes: tuple[str, ...] = ()
         self._name = ""
         self._root = root
@@ -118,10 +111,10 @@ class Slot:
     def close(self) -> None:
         """Let go of what was for its take. What captures its output goes on."""
         self._control.close()
-        for fd in (*self.names, *self.writing, self.record, self._root):
-            if fd >= 0:
+        for fd in (*self.names, *self.writing, self.record, self._root, self.cable):
+            if fd is not None and fd >= 0:
                 os.close(fd)
-        self.names, self.writing, self.record, self._root = [], [], -1, -1
+        self.names, self.writing, self.record, self._root, self.cable = [], [], -1, -1, None
 
 
 def message(launch: Launch, flags: int = 0) -> bytes:
@@ -133,6 +126,7 @@ def message(launch: Launch, flags: int = 0) -> bytes:
     if len(text) > _MOST:
         raise RunError("the command and its environment are over 4 MiB")
     flags |= (0 if launch.stdio else _TERMINAL) | (_LOCKED if launch.lock else 0)
+    flags |= 0 if launch.carried is None else _CARRIED
     return struct.pack("<5I", _MAGIC, len(text), len(launch.command), len(launch.env), flags) + text
 
 
@@ -144,7 +138,8 @@ def _tell(control: socket.socket, launch: Launch) -> None:
 
 
 def _rights(launch: Launch) -> list[tuple[int, int, array.array[int]]]:
-    return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", launch.stdio))] if launch.stdio else []
+    given = [*(launch.stdio or ()), *(() if launch.carried is None else (launch.carried,))]
+    return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", given))] if given else []
 
 
 def _receive(control: socket.socket) -> int:

@@ -18,7 +18,8 @@ from oslet.run.records import Record
 from oslet.run.supervisor import slots
 from oslet.run.supervisor.deciding import Asked, environment, hostname
 from oslet.run.supervisor.facts import Facts
-from oslet.run.supervisor.slots import Launch, Slot
+from oslet.run.supervisor.launch import Launch
+from oslet.run.supervisor.slots import Slot
 
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "KILL", "NET_RAW", "SYS_PTRACE")
 """What looking needs. They hold in the instance's own user namespace, so not for anything of the machine's."""
