@@ -29,7 +29,7 @@ def config(guest: Guest) -> dict[str, Any]:
     """The machine: ``VmConfig``."""
     check(guest)
     if guest.network == "user" or guest.record:
-        raise RunError("Cloud Hypervisor has no such machine", hint="use --microvm=qemu")
+        raise RunError("Cloud Hypervisor has no such machine", hint="use --vmm qemu")
     payload = {"kernel": guest.kernel, "cmdline": command_line(guest, "ttyS0", "vsock:1024", "/dev/vda")}
     if guest.initramfs:
         payload["initramfs"] = guest.initramfs

@@ -41,7 +41,7 @@ def calls(guest: Guest) -> tuple[Call, ...]:
 def _set_up(guest: Guest) -> tuple[Call, ...]:
     check(guest)
     if guest.cpus > _MOST_CPUS or guest.network == "user" or guest.record or guest.bus == "pci":
-        raise RunError("Firecracker has no such machine", hint="use --microvm=qemu")
+        raise RunError("Firecracker has no such machine", hint="use --vmm qemu")
     line = command_line(guest, "ttyS0", "vsock:1024", "/dev/vda", *_OWN)
     source = {"kernel_image_path": guest.kernel, "boot_args": line}
     if guest.initramfs:
