@@ -19,6 +19,7 @@ from oslet.model.tree import Tree
 from oslet.store.contents import Blobs, Memo, Objects, Values
 from oslet.store.disk import Disk, home
 from oslet.store.images import ImageRecord, Images
+from oslet.store.kernels import Kernels
 
 if TYPE_CHECKING:
     from oslet.store.gc import Freed
@@ -47,6 +48,7 @@ class Store:
         self._values = Values(self._disk)
         self._memo = Memo(self._disk)
         self._images = Images(self._disk, self._values)
+        self.kernels = Kernels(self._disk)
 
     @property
     def owner(self) -> int | None:

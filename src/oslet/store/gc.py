@@ -1,7 +1,8 @@
 """What the roots reach, and the removal of all else.
 
 Roots are names and pins. An image reaches its tree, lock and objects, and the downloads that its lock names, so that it
-can be built again without its archive. A memo stays while everything that it mentions stays.
+can be built again without its archive. A memo stays while everything that it mentions stays. A kernel, which no image
+names but whose making takes minutes, stays for a month after its last use, if no newer one for the same wish is there.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Freed(NamedTuple):
     temporary: int = 0
     snapshots: int = 0
     machines: int = 0
+    kernels: int = 0
     bytes: int = 0
 
 
@@ -123,6 +125,7 @@ def collect(store: Store, *, dry_run: bool) -> Freed:
         "blobs": [path for name, path in blobs.items() if name not in live.blobs],
         "objects": objects,
         "temporary": list((root / "tmp").iterdir()),
+        "kernels": store.kernels.unused(),
     }
     # A tree's files are its objects' inodes, so they are counted once, as objects.
     size = sum(_size(path) for kind, paths in drop.items() if kind != "trees" for path in paths)
@@ -134,7 +137,7 @@ def collect(store: Store, *, dry_run: bool) -> Freed:
 
 
 def _remove(root: Path, kind: str, path: Path) -> None:
-    if kind not in ("trees", "machines"):
+    if kind not in ("trees", "machines", "kernels"):
         remove(path)
         return
     aside = root / "tmp" / f"gc-{path.name}"
@@ -143,7 +146,7 @@ def _remove(root: Path, kind: str, path: Path) -> None:
 
 
 def _size(path: Path) -> int:
-    return sum(p.lstat().st_size for p in (path.iterdir() if path.is_dir() and not path.is_symlink() else (path,)))
+    return sum(p.lstat().st_size for p in (path.rglob("*") if path.is_dir() and not path.is_symlink() else (path,)))
 
 
 def _object_key(path: Path) -> tuple[str, int]:

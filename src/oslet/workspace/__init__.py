@@ -213,12 +213,14 @@ class Workspace:
             *,
             stdin: bytes = b"",
             changes: Path | None = None,
+            folders: Sequence[tuple[Path, str]] = (),
             timeout: float = 300,
         ) -> Any:
             from oslet.run.isolated import Isolated
 
             self.progress(f"running {command[0]} in the image", 0, 0)
-            return Isolated(self.tools(suite))(rootfs, command, stdin=stdin, changes=changes, timeout=timeout)
+            isolated = Isolated(self.tools(suite))
+            return isolated(rootfs, command, stdin=stdin, changes=changes, folders=folders, timeout=timeout)
 
         return run
 
