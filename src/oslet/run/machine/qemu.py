@@ -61,10 +61,11 @@ def _machine(guest: Guest, program: str, kvm: bool, memory: str) -> tuple[str, .
 def devices(guest: Guest) -> tuple[str, ...]:
     """The guest's virtio devices: what a clone has to have the same of as what it is a clone of."""
     kind = "device" if guest.bus == "mmio" else "pci"
-    words = ["-device", f"virtio-rng-{kind}"]
-    if guest.agent:
+    words = []
+    if guest.agent:  # the first device: its number is in the name that the guest gives the port, vport0p1
         words += ["-device", f"virtio-serial-{kind}", "-chardev", f"socket,id=agent,fd={AGENT}"]
         words += ["-device", f"virtserialport,chardev=agent,name={PORT}"]
+    words += ["-device", f"virtio-rng-{kind}"]
     disks = [(guest.root, True, "root")] if guest.root else []
     disks += [(disk.path, disk.read_only, disk.serial or f"disk{n}") for n, disk in enumerate(guest.disks)]
     for number, (path, read_only, serial) in enumerate(disks):
