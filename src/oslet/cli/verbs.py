@@ -19,6 +19,7 @@ VERBS = {
     "why": "Why a path is in an image, or why it was left out.",
     "features": "What an image's packages can do without, and what that saves.",
     "seccomp": "Which system calls an image's files can make, and who makes them.",
+    "kernel": "Which kernel options an image asks for, and why each.",
     "catalog": "The ready oslets: what each is, its params, and how to use it.",
     "diff": "What differs between two locks or images: packages, paths, bytes.",
     "sbom": "What an image is made of, as SPDX or CycloneDX.",

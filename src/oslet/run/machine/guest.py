@@ -9,6 +9,10 @@ from oslet.errors import RunError
 CABLE, AGENT = 4, 5
 """Descriptors that a monitor inherits: one end of the network's cable, and of the agent's stream."""
 
+VSOCK, TAP = "/oslet/run/vsock", "tap0"
+"""What those without such descriptors have in their place: a socket whose guest connects to the host's port 1024, and a
+link in their network namespace."""
+
 PORT = "org.oslet.agent"
 RECORD = "opt/org.oslet/boot"
 """Names that a guest finds its agent's stream and its boot record by."""

@@ -19,29 +19,53 @@ _FW_CFG = "qemu_fw_cfg.ioport=12@0x510:0:1:4"
 
 
 def command(guest: Guest, program: str, *, kvm: bool, control: str = "", memory: str = "") -> tuple[str, ...]:
-    """The words that start it. ``control`` is the path of a socket for QMP, ``memory`` a file for the guest's memory,
-    which a snapshot of it then shares. RunError if a guest can't be such."""
-    check(guest)
+    """The words that start it. ``control`` is the path of a socket for QMP; ``memory`` is a file that then is the
+    guest's memory, for a snapshot of it. RunError if a guest can't be such."""
+    line = command_line(guest, "ttyS0", "virtio", "/dev/vda", *_words(guest, kvm))
     return (
-        program,
-        *("-M", _machine(guest, memory), *_processor(guest, kvm), "-m", f"{mebibytes(guest.memory)}M"),
-        *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-sandbox", _SANDBOX),
-        *_memory(guest, memory),
-        *("-kernel", guest.kernel, *(("-initrd", guest.initramfs) if guest.initramfs else ())),
-        *("-append", command_line(guest, "ttyS0", "virtio", "/dev/vda", *_words(guest, kvm))),
-        *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
+        *_machine(guest, program, kvm, f"mem-path={_value(memory)},share=on" if memory else ""),
+        *("-kernel", guest.kernel, *(("-initrd", guest.initramfs) if guest.initramfs else ()), "-append", line),
         *devices(guest),
         *(("-qmp", f"unix:{_value(control)},server=on,wait=off") if control else ()),
+    )
+
+
+def clone(guest: Guest, program: str, *, kvm: bool, memory: str, script: str) -> tuple[str, ...]:
+    """The words that start another one from where a snapshot of this very guest was: its ``memory`` is what the clone's
+    begins as, ``script`` is a file with what QEMU is asked to do, since x-ignore-shared is no option of its command
+    line. It takes neither a kernel nor its words: they are in memory."""
+    begun = f"mem-path={_value(memory)},share=off,readonly=on,rom=off"
+    return (
+        *_machine(guest, program, kvm, begun),
+        *devices(guest),
+        *("-incoming", "defer", "-global", "migration.announce-rounds=0"),
+        *("-chardev", f"file,id=script,path=/dev/null,input-path={_value(script)}", "-mon", "script,mode=control"),
+    )
+
+
+def _machine(guest: Guest, program: str, kvm: bool, memory: str) -> tuple[str, ...]:
+    """The machine without what is in it; ``memory`` says of which file its memory is, if of any."""
+    check(guest)
+    machine = _MICROVM if guest.bus == "mmio" else _PC
+    size = mebibytes(guest.memory)
+    backend = ("-object", f"memory-backend-file,id=ram,size={size * MIB},{memory}") if memory else ()
+    return (
+        program,
+        *("-M", f"{machine},memory-backend=ram" if memory else machine, *_processor(guest, kvm)),
+        *("-m", f"{size}M", *backend),
+        *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-sandbox", _SANDBOX),
+        *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
     )
 
 
 def devices(guest: Guest) -> tuple[str, ...]:
     """The guest's virtio devices: what a clone has to have the same of as what it is a clone of."""
     kind = "device" if guest.bus == "mmio" else "pci"
-    words = ["-device", f"virtio-rng-{kind}"]
-    if guest.agent:
+    words = []
+    if guest.agent:  # the first device: its number is in the name that the guest gives the port, vport0p1
         words += ["-device", f"virtio-serial-{kind}", "-chardev", f"socket,id=agent,fd={AGENT}"]
         words += ["-device", f"virtserialport,chardev=agent,name={PORT}"]
+    words += ["-device", f"virtio-rng-{kind}"]
     disks = [(guest.root, True, "root")] if guest.root else []
     disks += [(disk.path, disk.read_only, disk.serial or f"disk{n}") for n, disk in enumerate(guest.disks)]
     for number, (path, read_only, serial) in enumerate(disks):
@@ -66,22 +90,10 @@ def _network(guest: Guest, kind: str) -> tuple[str, ...]:
     return "-netdev", end, "-device", f"virtio-net-{kind},netdev=net{mac}{rom}"
 
 
-def _machine(guest: Guest, memory: str) -> str:
-    machine = _MICROVM if guest.bus == "mmio" else _PC
-    return f"{machine},memory-backend=ram" if memory else machine
-
-
 def _processor(guest: Guest, kvm: bool) -> tuple[str, ...]:
     if kvm:
         return "-accel", "kvm", "-cpu", "host", "-smp", str(guest.cpus)
     return "-accel", "tcg,tb-size=64", "-cpu", "max", "-smp", str(guest.cpus)
-
-
-def _memory(guest: Guest, memory: str) -> tuple[str, ...]:
-    if not memory:
-        return ()
-    size = mebibytes(guest.memory) * MIB
-    return "-object", f"memory-backend-file,id=ram,size={size},mem-path={_value(memory)},share=on"
 
 
 def _words(guest: Guest, kvm: bool) -> tuple[str, ...]:

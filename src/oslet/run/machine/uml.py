@@ -18,10 +18,10 @@ def command(guest: Guest) -> tuple[str, ...]:
     check(guest)
     if guest.cpus > 1:
         raise RunError(
-            f"user-mode Linux has one processor, not {guest.cpus}", hint="leave out --cpus, or use --microvm=qemu"
+            f"user-mode Linux has one processor, not {guest.cpus}", hint="leave out --cpus, or use --vmm qemu"
         )
     if guest.network == "user" or guest.bus == "pci" or guest.record:
-        raise RunError("user-mode Linux has no such device", hint="use --microvm=qemu")
+        raise RunError("user-mode Linux has no such device", hint="use --vmm qemu")
     disks = [(guest.root, True)] if guest.root else []
     disks += [(disk.path, disk.read_only) for disk in guest.disks]
     words = [f"mem={mebibytes(guest.memory)}M", "con0=null,fd:1", "con=null"]

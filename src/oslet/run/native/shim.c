@@ -543,6 +543,10 @@ static void prepare(sigset_t *during) {
 static void application(char **words) {
     int pair[2], pipe_[2];
     sigset_t during;
+    int cabled = fcntl(NETWORK, F_GETFD) >= 0, null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = CONTROL; fd <= AGENT; fd++) /* nothing of ours is to have these numbers */
+        if (fcntl(fd, F_GETFD) < 0)
+            dup3(null, fd, O_CLOEXEC);
     prepare(&during);
     begin(&wanted), texts(&wanted, BOOT_ARG, words), texts(&wanted, BOOT_ENV, environ), end(&wanted);
     restored = !access(path_of("restored"), F_OK);
@@ -551,7 +555,7 @@ static void application(char **words) {
         die("no socket or pipe can be had", "shim");
     fcntl(pair[0], F_SETFL, O_NONBLOCK), fcntl(pipe_[0], F_SETFL, O_NONBLOCK);
     guest.fd = pair[0], console = pipe_[0];
-    if (cable_lay(NETWORK))
+    if (cabled && cable_lay(NETWORK))
         die("the cable can't be laid", "network");
     run_vmm(pair[1], pipe_[1]);
     close(pair[1]), close(pipe_[1]);

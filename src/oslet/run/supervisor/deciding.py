@@ -6,7 +6,6 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +24,6 @@ from oslet.store import Store
 
 _KNOWN = 8
 """How many images' facts are remembered."""
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Asked(NamedTuple):
@@ -143,7 +141,7 @@ def record(asked: Asked, slot: Slot, name: str) -> Record:
         slot=slot.id,
         uid=image.uid,
         gid=image.gid,
-        env=environment(asked.facts, (*terminal, *contract.env, *wish.env)),
+        env=asked.facts.environment((*terminal, *contract.env, *wish.env)),
         workdir=contract.workdir,
         capabilities=contract.capabilities,
         stop_signal=contract.stop_signal,
@@ -175,10 +173,6 @@ def _interpreter(command: tuple[str, ...]) -> tuple[str, ...]:
     while options < len(command) and re.fullmatch(r"-[bBdEiIOqsSuvx]+", command[options]):
         options += 1
     return command[:options]
-
-
-def environment(facts: Facts, env: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    return tuple({"PATH": _PATH, "HOME": facts.account.home, **dict(env)}.items())
 
 
 def hostname(name: str) -> str:

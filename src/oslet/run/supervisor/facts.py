@@ -21,6 +21,7 @@ from oslet.store import Store
 if TYPE_CHECKING:
     from oslet.run.supervisor.deciding import Asked
 
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _WRITABLE = ("/tmp", "/run")
 """What a read-only instance may write to beside its volumes."""
 
@@ -98,8 +99,21 @@ class Facts:
         image = self.image
         return placing.rendered(asked.rendered, image.params, asked.arguments, image.uid, image.gid)
 
-    def becoming(self, asked: Asked) -> Launch:
-        """What a sandbox is told to be, but for its environment and streams."""
+    def environment(self, env: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+        """Variables, over those that everything has."""
+        return tuple({"PATH": _PATH, "HOME": self.account.home, **dict(env)}.items())
+
+    def waiting(self, layout: Layout, *, parked: bool) -> Launch | None:
+        """What a sandbox is while it waits, if that is more than the stub: a Python that imports what the application
+        will."""
+        if not layout.warm:
+            return None
+        start = self.image.start
+        modules = ("_OSLET_WARM", " ".join(start.warm.modules))
+        return Launch((*layout.warm, "-"), (*self.environment(start.env), modules), "/", lock=self.lock(layout))
+
+    def becoming(self, asked: Asked, *, waits: bool) -> Launch:
+        """What a sandbox is told to be, but for its environment and streams. One that ``waits`` is more than a stub."""
         return Launch(asked.command, (), asked.contract.workdir, lock=self.lock(asked.layout))
 
     def _attach(self, place: Path, number: int, volume: volumes.Volume, data: Path) -> None:

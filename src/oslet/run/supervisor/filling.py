@@ -16,7 +16,7 @@ from oslet.run import ids, limits, placing, records, watching
 from oslet.run.filters import beyond, filter_of
 from oslet.run.supervisor import slots
 from oslet.run.supervisor.capture import Captured
-from oslet.run.supervisor.deciding import environment, hostname
+from oslet.run.supervisor.deciding import hostname
 from oslet.run.supervisor.facts import Facts, Layout
 from oslet.run.supervisor.keeper import Keeper
 from oslet.run.supervisor.slots import Slot
@@ -41,8 +41,9 @@ class Filling:
         self._keeper = keeper
         self._wiring = wiring
 
-    def fill(self, facts: Facts, layout: Layout, name: str, *, watched: bool = False) -> Slot:
-        """A slot with its folder, and its output's pipes in the keeper; called ``name``, as far as is known."""
+    def fill(self, facts: Facts, layout: Layout, name: str, *, watched: bool = False, parked: bool = False) -> Slot:
+        """A slot with its folder, and its output's pipes in the keeper; called ``name``, as far as is known. One that
+        is ``parked`` waits for a start that is to come."""
         number = secrets.token_hex(6)
         plug, netns = self._wiring.plug(layout.network, number)
         cable = self._wiring.bare(plug) if plug and layout.hardware else None
@@ -72,19 +73,18 @@ class Filling:
         slot.call(hostname(name), layout.network)
         self._streams(slot, folder, facts)
         try:
-            self._warm(slot, facts, layout)
-        except RunError:  # then it isn't warm, which is all that is wrong
+            if waiting := facts.waiting(layout, parked=parked):
+                stdio = (slots.null(), slot.writing[0], slot.writing[1]) if layout.hardware else None
+                slot.wait(waiting._replace(stdio=stdio, carried=slot.cable))
+        except RunError:
             self.spill(slot)
-            return self.fill(facts, layout._replace(warm=()), name)
+            if layout.hardware:
+                raise
+            return self.fill(facts, layout._replace(warm=()), name)  # then it isn't warm, which is all that is wrong
         except BaseException:
             self.spill(slot)
             raise
         return slot
-
-    def _warm(self, slot: Slot, facts: Facts, layout: Layout) -> None:
-        if layout.warm:
-            start = facts.image.start
-            slot.warm(layout.warm, environment(facts, start.env), start.warm.modules, facts.lock(layout))
 
     def _streams(self, slot: Slot, folder: Path, facts: Facts) -> None:
         """Pipes for what it will write."""

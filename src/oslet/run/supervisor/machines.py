@@ -137,8 +137,13 @@ class MachineFacts(Facts):
         )
         return (Node(f"{PLACE}/start", 0o400, uid, gid, data=records.encode(start)),)
 
-    def becoming(self, asked: Asked) -> Launch:
-        return Launch((SHIM, PLACE, "--", *asked.command), (), "/", lock=self.lock(asked.layout))
+    def waiting(self, layout: Layout, *, parked: bool) -> Launch | None:
+        """A guest that waits: worth its memory only where somebody asked for it."""
+        return Launch((SHIM, PLACE), (), "/", lock=self.lock(layout)) if parked else None
+
+    def becoming(self, asked: Asked, *, waits: bool) -> Launch:
+        words = () if waits else (SHIM, PLACE, "--")
+        return Launch((*words, *asked.command), (), "/", lock=self.lock(asked.layout))
 
     def lock(self, layout: Layout) -> bytes:
         """The monitor may write where its slot has something for it."""

@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -97,7 +97,8 @@ class Service:
             changing = [folder for folder in begins if folder and not snapshots.within(folder)]
             for folder in changing:
                 self._at_rest(folder)
-            slot = None if start.wish.heard else self.pools.take(layout)
+            apart = start.wish.heard or (layout.hardware and start.wish.tty)
+            slot = None if apart else self.pools.take(layout)
             if slot is None:
                 preparing.prepare(self, asked, layout)
                 slot = self.filling.fill(asked.facts, layout, name, watched=start.wish.watched)
@@ -107,7 +108,7 @@ class Service:
             if slot:
                 self.filling.spill(slot)
             raise
-        if not start.wish.heard and not changing and len(begins) == len(layout.attached):
+        if not apart and not layout.hardware and not changing and len(begins) == len(layout.attached):
             self.pools.expect(layout, partial(self.filling.fill, asked.facts, layout, asked.name))
         return made
 
@@ -147,8 +148,10 @@ class Service:
         if not asked.start.attached:
             for captured in slot.captured:
                 self._captures(captured)
-            stdio = (_null(), slot.writing[0], slot.writing[1])
-        return slot.take(asked.facts.becoming(asked)._replace(env=record.env, stdio=stdio, carried=slot.cable))
+            stdio = (slots.null(), slot.writing[0], slot.writing[1])
+        launch = asked.facts.becoming(asked, waits=slot.waits)
+        carried = None if slot.waits else slot.cable
+        return slot.take(launch._replace(env=record.env, stdio=stdio, carried=carried))
 
     def furnish(self, asked: Asked, slot: Slot, name: str) -> None:
         facts = asked.facts
@@ -324,11 +327,6 @@ class Service:
                 self.end(life, life.code)  # else the keeper has yet to tell of the end before
             elif life.record.again:
                 threading.Thread(target=renewing.finish, args=(life.record, GRACE), daemon=True).start()
-
-
-@cache
-def _null() -> int:
-    return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _number(name: str) -> int:

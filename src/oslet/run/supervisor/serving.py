@@ -229,7 +229,7 @@ class Serving:
         service = self.service
         asked = service.decisions.decide(request.like)
         preparing.prepare(service, asked, asked.layout)
-        fill = partial(service.filling.fill, asked.facts, asked.layout, asked.name)
+        fill = partial(service.filling.fill, asked.facts, asked.layout, asked.name, parked=True)
         lease = object() if request.held else None
         try:
             service.pools.keep(asked.layout, request.count, fill, lease)

@@ -55,6 +55,7 @@ class Slot:
         self.plug: Any = None
         self.watcher = 0
         self.record = -1
+        self.waits = False
         self.cable: int | None = None
         self.volumes: tuple[str, ...] = ()
         self._name = ""
@@ -83,20 +84,19 @@ class Slot:
         why = os.strerror(number) if said != b"gone" else "its sandbox has ended"
         raise RunError(f"the command can't be run: {launch.command[0]}: {why}")
 
-    def warm(
-        self, command: tuple[str, ...], env: tuple[tuple[str, str], ...], modules: tuple[str, ...], lock: bytes
-    ) -> None:
-        """Have it import the application's ``modules`` while it waits. RunError if it can't be a Python that does."""
-        environment = (*env, ("_OSLET_WARM", " ".join(modules)))
-        wanted = Launch((*command, "-"), environment, "/", (_warm(), _out(), _out()), lock)
+    def wait(self, launch: Launch) -> None:
+        """Have it be a program that waits in the stub's stead, and is told what the stub would be. What it writes
+        meanwhile is lost unless ``launch`` says where to. RunError if it can't be one that does."""
+        waiting = launch._replace(stdio=launch.stdio or (_warm(), _out(), _out()))
         self._control.settimeout(_PATIENCE)
         try:
-            self._control.sendmsg([message(wanted, _WARM)], _rights(wanted))
+            self._control.sendmsg([message(waiting, _WARM)], _rights(waiting))
             said = self._control.recv(4)
         except OSError:
             said = b""
         if said != b"w":
-            raise RunError(f"{command[0]} can't be warmed", hint="is it a Python?")
+            raise RunError(f"{launch.command[0]} can't wait for its arguments", hint="is it a Python?")
+        self.waits = True
 
     def call(self, name: str, network: str) -> None:
         """Tell it its host's name."""
@@ -280,6 +280,11 @@ def _make(words: list[str], place: Path, id: str, theirs: socket.socket) -> int:
 @cache
 def _out() -> int:
     return os.open(_NULL, os.O_WRONLY | os.O_CLOEXEC)
+
+
+@cache
+def null() -> int:
+    return os.open(_NULL, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _warm() -> int:
