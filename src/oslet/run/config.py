@@ -166,12 +166,13 @@ def _bind(source: str, path: str, *options: str) -> dict[str, Any]:
 
 
 @cache
-def seccomp() -> dict[str, Any]:
-    """The system calls an instance may make: ``seccomp.json``, which says of each group it leaves out why."""
+def seccomp(beside: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The system calls an instance may make: ``seccomp.json``, which says of each group it leaves out why; and those
+    named ``beside``."""
     table = json.loads(Path(__file__).with_name("seccomp.json").read_text("utf-8"))
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": 1,
         "architectures": ["SCMP_ARCH_AARCH64" if os.uname().machine == "aarch64" else "SCMP_ARCH_X86_64"],
-        "syscalls": table["rules"] + [{"names": table["allow"], "action": "SCMP_ACT_ALLOW"}],
+        "syscalls": table["rules"] + [{"names": [*table["allow"], *beside], "action": "SCMP_ACT_ALLOW"}],
     }

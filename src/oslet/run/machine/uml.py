@@ -8,9 +8,15 @@ from __future__ import annotations
 from oslet.errors import RunError
 from oslet.run.machine.guest import AGENT, CABLE, Guest, check, command_line, mebibytes
 
-ENVIRONMENT = (("GLIBC_TUNABLES", "glibc.pthread.rseq=0"), ("TMPDIR", "/oslet/run"))
-"""What it has to have: its stub unmaps the area that glibc registers for rseq(2), which kills it; and its memory is a
-file in a folder that programs may be run from."""
+ENVIRONMENT = (
+    ("ADDR_NO_RANDOMIZE", "1"),
+    ("GLIBC_TUNABLES", "glibc.pthread.rseq=0"),
+    ("HOME", "/oslet/run"),
+    ("TMPDIR", "/oslet/run"),
+)
+"""What it has to have: its stub unmaps the area that glibc registers for rseq(2), which kills it; its memory is a file
+in a folder that programs may be run from; without a home it dies. The first is for the shim: where the heap begins is
+at random otherwise, and what lies between the program and that is taken for memory, up to a gigabyte of it."""
 
 
 def command(guest: Guest) -> tuple[str, ...]:

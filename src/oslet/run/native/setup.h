@@ -325,6 +325,12 @@ static const char *network(struct boot *b, int again) {
             goto done;
         }
         to.sin_addr = way;
+        if (bits == 32) { /* a network of its own, whose gateway is beyond it */
+            struct rtentry there = {.rt_flags = RTF_UP | RTF_HOST, .rt_dev = name};
+            memcpy(&there.rt_dst, &to, sizeof to), memcpy(&there.rt_genmask, &any, sizeof any);
+            if (ioctl(fd, SIOCADDRT, &there) && errno != EEXIST)
+                goto done;
+        }
         memcpy(&route.rt_dst, &any, sizeof any), memcpy(&route.rt_genmask, &any, sizeof any), memcpy(&route.rt_gateway, &to, sizeof to);
         if (ioctl(fd, SIOCADDRT, &route) && errno != EEXIST)
             goto done;

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -199,6 +200,9 @@ static void run_vmm(int stream, int lines_to) {
     stream = fcntl(stream, F_DUPFD, 16), lines_to = fcntl(lines_to, F_DUPFD, 16);
     dup2(null, 0), dup2(lines_to, 1), dup2(lines_to, 2), close(3), dup2(stream, AGENT);
     syscall(SYS_close_range, AGENT + 1, ~0U, 0);
+    for (int i = 0; i < variables; i++)
+        if (!strncmp(env[i], "ADDR_NO_RANDOMIZE=", 18))
+            personality(ADDR_NO_RANDOMIZE); /* where that is refused it does without */
     execve(words[0], words, env);
     dprintf(2, "oslet: %s: %s\n", words[0], strerror(errno));
     _exit(127);

@@ -166,12 +166,15 @@ class Facts:
             files=self._lent(layout),
             network=layout.netns,
             writable=not layout.read_only,
-            filters=filters.filter_of(layout.seccomp, layout.calls),
+            filters=self._filters(layout),
         )
 
     def _bound(self, layout: Layout, place: Path) -> list[tuple[str, str]]:
         """The volumes, as they lie beside the root, and where they are inside."""
         return [(f"{place}/volumes/{n}", v.path) for n, v in enumerate(layout.attached)]
+
+    def _filters(self, layout: Layout) -> dict[str, Any]:
+        return filters.filter_of(layout.seccomp, layout.calls)
 
     def _lent(self, layout: Layout) -> list[tuple[str, str]]:
         """What of this machine is to be seen inside, and only read."""

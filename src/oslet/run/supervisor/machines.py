@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -17,7 +17,7 @@ from oslet.errors import RunError
 from oslet.formats import boot as records
 from oslet.model.boot import Boot, Disk, GuestFile, Identity, User
 from oslet.model.oslet import SecretFile
-from oslet.run import ids, landlock, native, placing, wire
+from oslet.run import config, ids, landlock, native, placing, wire
 from oslet.run.asking import Hardware, Wish
 from oslet.run.limits import Limits
 from oslet.run.machine import guest, qemu, uml
@@ -117,7 +117,7 @@ class MachineFacts(Facts):
         owners = [self._container.owner(volume.path) for volume in layout.attached]
         return Boot(
             user=User(image.uid, image.gid, self._groups, _mask(layout.capabilities)),
-            identity=Identity(address=f"{plug.address}/{bared.BITS}", gateway=plug.gateway) if plug else Identity(),
+            identity=Identity(address=f"{plug.address}/32", gateway=plug.gateway) if plug else Identity(),
             disks=tuple(
                 Disk(f"serial:volume{n}", volume.path, owner=owner)
                 for n, (volume, owner) in enumerate(zip(layout.attached, owners, strict=True))
@@ -161,6 +161,10 @@ class MachineFacts(Facts):
 
     def _bound(self, layout: Layout, place: Path) -> list[tuple[str, str]]:
         return [(f"{place}/volumes/{n}", f"{DISKS}/{n}") for n, _ in enumerate(layout.attached)]
+
+    def _filters(self, layout: Layout) -> dict[str, Any]:
+        """User-mode Linux is its processes' tracer."""
+        return config.seccomp(("ptrace", "personality") if layout.hardware and layout.hardware.vmm == "uml" else ())
 
     def _lent(self, layout: Layout) -> list[tuple[str, str]]:
         hardware = layout.hardware

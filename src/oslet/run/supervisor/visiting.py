@@ -7,7 +7,6 @@ import copy
 import os
 import secrets
 from pathlib import Path
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -38,7 +37,7 @@ def visit(record: Record, asked: Asked, runtime: Path, crun: Path, outer: ids.Ou
     spaces = _namespaces(record)
     number = f"visit-{secrets.token_hex(6)}"
     try:
-        slot = slots.fill(number, facts, layout, runtime, crun, filters=_filters(), joined=spaces)
+        slot = slots.fill(number, facts, layout, runtime, crun, filters=config.seccomp(CALLS), joined=spaces)
     except RunError as error:
         if not records.alive(record):
             raise RunError(f"{record.name} has ended") from None
@@ -52,11 +51,6 @@ def visit(record: Record, asked: Asked, runtime: Path, crun: Path, outer: ids.Ou
     (slot.folder / PLACE).symlink_to("/proc/1/root")
     env = dict(facts.environment((*asked.contract.env, *asked.start.wish.env)))
     return slot, Launch(asked.command, tuple(env.items()), "/")
-
-
-def _filters() -> dict[str, Any]:
-    filters = config.seccomp()
-    return {**filters, "syscalls": [*filters["syscalls"], {"names": list(CALLS), "action": "SCMP_ACT_ALLOW"}]}
 
 
 def _facts(facts: Facts, record: Record, outer: ids.Outer) -> Facts:
