@@ -178,4 +178,4 @@ def test_an_edit_fits_one_place_or_none() -> None:
         with pytest.raises(BuildError, match=r"stands there [02] times, not once") as error:
             changed(text, edit)
         assert "a.c" in error.value.where and "frames grew" in error.value.hint
-    assert [e.file for e in base("uml").edits] and not base("microvm").edits
+    assert [e.file for e in base("uml").edits] and not base("machine").edits

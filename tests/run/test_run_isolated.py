@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,17 @@ def test_changes_are_a_layer(toy: Toy, tmp_path: Path) -> None:
 def test_what_cant_be_run_is_a_build_error(toy: Toy, command: list[str], said: str) -> None:
     with pytest.raises(BuildError, match=said):
         Isolated(toy.tools)(toy.root, command, timeout=0.3 if "sleep" in command[0] else 30)
+
+
+def test_a_folder_of_the_machine_can_be_written(toy: Toy, tmp_path: Path) -> None:
+    """By the instance's root, at a path of its own; the tree stays as it is."""
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "in").write_text("in\n")
+    owner = ids.through(ids.mapping(0, 0).inner_uids, 0)
+    if owner is not None and not ids.mapping(0, 0).rootless:
+        os.chown(given, owner, owner)
+    script = "cat /work/in; echo out > /work/out; echo x > /etc/new"
+    done = Isolated(toy.tools)(toy.root, ["/bin/sh", "-c", script], folders=[(given, "/work")])
+    assert (done.stdout, (given / "out").read_text()) == (b"in\n", "out\n")
+    assert b"Read-only" in done.stderr and not (toy.root / "work").exists()

@@ -16,7 +16,7 @@ from oslet.build.kernel.derive import kernel as chosen
 from oslet.build.kernel.source import ARCHIVE
 from oslet.build.kernel.tables import base, within
 from oslet.codec import canonical, decode, digest
-from oslet.errors import BuildError, IntegrityError
+from oslet.errors import BuildError, DeclarationError, IntegrityError
 from oslet.model.image import Built, Image
 from oslet.model.kernel import SHARED, Evidence, Kernel, Option, Recorded, Target
 from oslet.model.lock import Lock
@@ -71,10 +71,11 @@ def kernel(
     exact: bool = True,
 ) -> Made:
     """The kernel of an image, made unless the store has it: minutes, once for all images of its class. ``choice`` is
-    the declaration's unless given; ``also`` is what the way of starting asks for (``vsock``). Unless it must be
-    ``exact``, as in what is exported, one of a larger class that is there serves until the smaller one is made."""
+    the declaration's unless given; ``also`` is what the way of starting asks for (``vsock``). Where it is "auto" and
+    needn't be ``exact``, as it must in what is exported, one of a larger class that is there serves."""
+    choice = choice or built.image.start.machine.kernel
     asked = ask(workspace, built, choice, target, also)
-    return (None if exact else served(workspace, asked)) or have(workspace, asked)
+    return (None if exact or choice != "auto" else served(workspace, asked)) or have(workspace, asked)
 
 
 def have(workspace: Workspace, asked: Asked, *, refresh: bool = False) -> Made:
@@ -111,6 +112,12 @@ def ask(
     choice = choice or built.image.start.machine.kernel
     derived = derive((*facts(workspace, built.image), *also), target)
     if choice == "distribution":
+        if target == "uml":
+            raise DeclarationError(
+                "the distribution's kernel is no process",
+                where="machine.kernel",
+                hint='kernel = "auto" makes one that is',
+            )
         options = distribution.wanted(derived)
         return Asked(derived, Kernel(target, "distribution", options), _wish(options, "distribution", built.image.arch))
     if built.image.arch != "amd64":
