@@ -13,8 +13,13 @@ from oslet.formats import cpio
 
 def initramfs(init: bytes, modules: Sequence[Path] = (), boot: bytes = b"") -> bytes:
     """``init`` as /init; ``modules``, in the order they are loaded in (/modules.list), in /modules; a boot record."""
+    return cpio.pack(members(init, modules, boot))
+
+
+def members(init: bytes, modules: Sequence[Path], boot: bytes) -> list[cpio.Member]:
+    """The same as an archive's members, folders first."""
     names = [f"/modules/{path.name}" for path in modules]
-    members = [
+    return [
         cpio.folder("/dev"),
         cpio.device("/dev/console", 5, 1),  # what the kernel opens as init's standard streams
         cpio.file("/init", init, 0o755),
@@ -23,7 +28,6 @@ def initramfs(init: bytes, modules: Sequence[Path] = (), boot: bytes = b"") -> b
         *([cpio.file("/modules.list", "".join(f"{name}\n" for name in names).encode())] if names else ()),
         *record(boot),
     ]
-    return cpio.pack(members)
 
 
 def record(boot: bytes) -> list[cpio.Member]:

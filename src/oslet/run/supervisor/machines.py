@@ -116,7 +116,7 @@ class MachineFacts(Facts):
         plug, image = layout.plug, self.image
         owners = [self._container.owner(volume.path) for volume in layout.attached]
         return Boot(
-            user=User(image.uid, image.gid, self._groups, _mask(layout.capabilities)),
+            user=User(image.uid, image.gid, self._groups, mask(layout.capabilities)),
             identity=Identity(address=f"{plug.address}/32", gateway=plug.gateway) if plug else Identity(),
             disks=tuple(
                 Disk(f"serial:volume{n}", volume.path, owner=owner)
@@ -173,7 +173,7 @@ class MachineFacts(Facts):
         return [(hardware.sealed, IMAGE), (str(native.program("shim")), SHIM), *device]
 
 
-def _mask(capabilities: Sequence[str]) -> int:
+def mask(capabilities: Sequence[str]) -> int:
     """Capabilities as bits."""
     return sum(1 << _CAPABILITIES.index(name.removeprefix("CAP_")) for name in capabilities)
 
