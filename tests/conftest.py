@@ -97,6 +97,18 @@ def runtime(home: Path) -> None:
         provision("crun", Store(home), lambda *_: None, Debian())
 
 
+@pytest.fixture(scope="session")
+def kernels(home: Path) -> None:
+    """The kernels that ``./dev test`` made, in the run's store: class full, for microvm and uml. Checked anew."""
+    from .kernels import adopt
+
+    cache = Path(os.environ.get("OSLET_DEV") or ROOT / ".dev") / "kernels"
+    if lacking := adopt(cache, home):
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
+            f"no kernel for {lacking}: ./dev test makes it"
+        )
+
+
 @pytest.fixture
 def oslet(home: Path, tmp_path: Path) -> Iterator[Oslet]:
     command = Oslet(home, tmp_path)

@@ -14,7 +14,7 @@ from oslet.build.kernel import config, evidence
 from oslet.build.kernel.derive import class_of, derive, kernel, of_class
 from oslet.build.kernel.source import changed
 from oslet.build.kernel.tables import TARGETS, Edit, base, within
-from oslet.errors import BuildError
+from oslet.errors import BuildError, DeclarationError
 from oslet.formats.code import calls
 from oslet.model.kernel import SHARED, Evidence, Option, Target
 from oslet.model.oslet import Exec, Http, Start
@@ -122,7 +122,7 @@ def test_the_kernel_has_all_that_was_derived(facts: list[Evidence], target: Targ
     smallest, beyond = class_of(options, target)
     assert made.name == ("own" if beyond else smallest)
     for name in SHARED[: SHARED.index(smallest)]:
-        with pytest.raises(BuildError, match=f"class {name} lacks"):
+        with pytest.raises(DeclarationError, match=f"class {name} lacks"):
             kernel(options, target, name)
 
 

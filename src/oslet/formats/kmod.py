@@ -59,9 +59,12 @@ def plain(name: str) -> str:
     return name.replace("-", "_")
 
 
-def order(wanted: Iterable[str], names: Collection[str], read: Callable[[str], Module]) -> tuple[str, ...]:
+def order(
+    wanted: Iterable[str], names: Collection[str], read: Callable[[str], Module], builtin: Collection[str] = ()
+) -> tuple[str, ...]:
     """The modules to load for ``wanted``, each after what it needs. ``names`` are the modules there are, ``read`` tells
-    of one. IntegrityError for one that isn't there; what another only wishes for may be missing."""
+    of one, ``builtin`` are the names and aliases of what the kernel has in it. IntegrityError for one that isn't there;
+    what another only wishes for may be missing."""
     done: dict[str, None] = {}
     begun: set[str] = set()
 
@@ -73,6 +76,8 @@ def order(wanted: Iterable[str], names: Collection[str], read: Callable[[str], M
         begun.add(name)
         module = read(name)
         for wish in module.before:
+            if {wish, f"crypto-{wish}"} & {*builtin}:
+                continue
             if found := _asked(wish, names, read):
                 visit(found, name)
         for other in module.needs:
@@ -93,6 +98,19 @@ def _asked(wish: str, names: Collection[str], read: Callable[[str], Module]) -> 
         if {wish, f"crypto-{wish}"} & set(read(name).aliases):
             return name
     return ""
+
+
+def builtin(data: bytes) -> frozenset[str]:
+    """Names and aliases of what is built into a kernel, from its ``modules.builtin.modinfo``: ``MODULE.name=value``
+    texts, each ended by NUL (Documentation/kbuild/kbuild.rst)."""
+    found = set()
+    for text in data[:MAX_MODULE].decode("ascii", "replace").split("\0"):
+        left, _, value = text.partition("=")
+        module, _, name = left.partition(".")
+        found.add(plain(module))
+        if name == "alias":
+            found.add(value)
+    return frozenset(found)
 
 
 def _pre(softdep: str) -> Iterator[str]:

@@ -11,14 +11,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from oslet.build.kernel import distribution, evidence, making
-from oslet.build.kernel.derive import derive
+from oslet.build.kernel.derive import derive, of_class
 from oslet.build.kernel.derive import kernel as chosen
 from oslet.build.kernel.source import ARCHIVE
-from oslet.build.kernel.tables import base
+from oslet.build.kernel.tables import base, within
 from oslet.codec import canonical, decode, digest
 from oslet.errors import BuildError, IntegrityError
 from oslet.model.image import Built, Image
-from oslet.model.kernel import Evidence, Kernel, Option, Recorded, Target
+from oslet.model.kernel import SHARED, Evidence, Kernel, Option, Recorded, Target
 from oslet.model.lock import Lock
 from oslet.model.oslet import Kernel as Choice
 from oslet.model.oslet import Policy, Template, Text, Wants
@@ -68,13 +68,13 @@ def kernel(
     target: Target = "microvm",
     also: Iterable[Evidence] = (),
     *,
-    refresh: bool = False,
+    exact: bool = True,
 ) -> Made:
     """The kernel of an image, made unless the store has it: minutes, once for all images of its class. ``choice`` is
-    the declaration's unless given; ``also`` is what the way of starting asks for (``vsock``). With ``refresh`` it is
-    made of the newest source."""
+    the declaration's unless given; ``also`` is what the way of starting asks for (``vsock``). Unless it must be
+    ``exact``, as in what is exported, one of a larger class that is there serves until the smaller one is made."""
     asked = ask(workspace, built, choice, target, also)
-    return have(workspace, asked, refresh=refresh)
+    return (None if exact else served(workspace, asked)) or have(workspace, asked)
 
 
 def have(workspace: Workspace, asked: Asked, *, refresh: bool = False) -> Made:
@@ -91,6 +91,13 @@ def kept(workspace: Workspace, asked: Asked) -> Made | None:
     """The kernel that is asked for, if the store has it."""
     folder = workspace.store.kernels.find(asked.wanted)
     return _read(workspace, folder) if folder else None
+
+
+def served(workspace: Workspace, asked: Asked) -> Made | None:
+    """A kernel that the store has and that serves: the one that is asked for, or a larger class's."""
+    name = asked.kernel.name
+    larger = [shared(of_class(other, asked.kernel.target)) for other in SHARED if other != name and within(name, other)]
+    return next((made for each in (asked, *larger) if (made := kept(workspace, each))), None)
 
 
 def ask(

@@ -7,7 +7,6 @@ runs oslet takes the params themselves.
 from __future__ import annotations
 
 import re
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from oslet.codec.cloud import Given, Meta, cloud_config, meta_data, user_data
 from oslet.errors import DeclarationError, IntegrityError
 from oslet.formats import boot as records
-from oslet.formats import iso9660
+from oslet.formats import cpio, iso9660
 from oslet.model.boot import Boot, GuestFile, Identity
 from oslet.model.instance import Arguments, Secret
 
@@ -180,20 +179,6 @@ _KEPT = 0o400
 
 
 def _appended(record: bytes) -> bytes:
-    """A cpio archive (newc, the kernel's Documentation/driver-api/early-userspace/buffer-format.rst) that is appended
-    to an initramfs, or given after it."""
-    folder, file = stat.S_IFDIR | 0o700, stat.S_IFREG | 0o600
-    members: tuple[tuple[str, int, bytes], ...] = (
-        (".oslet", folder, b""),
-        (".oslet/boot.d", folder, b""),
-        (".oslet/boot.d/seed", file, record),
-        ("TRAILER!!!", 0, b""),
-    )
-    return b"".join(_member(number, *member) for number, member in enumerate(members, 1))
-
-
-def _member(number: int, name: str, mode: int, data: bytes) -> bytes:
-    text = name.encode() + b"\0"
-    fields = (number, mode, 0, 0, 1 + stat.S_ISDIR(mode), 0, len(data), 0, 0, 0, 0, len(text), 0)
-    head = b"070701" + b"".join(b"%08X" % field for field in fields) + text
-    return b"".join(part + bytes(-len(part) % 4) for part in (head, data))
+    """An archive that is appended to an initramfs, or given after it."""
+    folders = (cpio.folder("/.oslet", 0o700), cpio.folder("/.oslet/boot.d", 0o700))
+    return cpio.pack([*folders, cpio.file("/.oslet/boot.d/seed", record, 0o600)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from oslet.build.kernel.tables import Base, Row, base, within
-from oslet.errors import BuildError
+from oslet.errors import DeclarationError
 from oslet.model.kernel import SHARED, Class, Evidence, Kernel, Option, Target
 
 DARK = "dark"
@@ -64,11 +64,11 @@ def class_of(options: Iterable[Option], target: Target) -> tuple[Class, tuple[Op
 
 def kernel(options: tuple[Option, ...], target: Target, choice: Class | None = None) -> Kernel:
     """The kernel for an image that asks for ``options``: the smallest shared class that serves it, or the one chosen;
-    with an option that no class has, that class and the option. BuildError where the chosen one lacks something."""
+    with an option that no class has, that class and the option. DeclarationError where the chosen one lacks one."""
     smallest, beyond = class_of(options, target)
     if choice and not within(smallest, choice):
         lacks = _lacking(options, choice, target)
-        raise BuildError(
+        raise DeclarationError(
             f"a kernel of class {choice} lacks {lacks.symbol} ({lacks.why})",
             where="machine.kernel",
             hint=f'kernel = "auto" takes the smallest that serves: {smallest}',

@@ -54,7 +54,9 @@ def choose(entries: Sequence[Entry], store: Objects, options: Iterable[Option], 
     def text(name: str) -> bytes:
         return kmod.unpacked(store.read(found[name].digest), where=found[name].path)
 
-    ordered = kmod.order(names, found, lambda name: kmod.read(text(name), where=found[name].path))
+    told = next((e for e in entries if e.path.endswith(f"/lib/modules/{release}/modules.builtin.modinfo")), None)
+    builtin = kmod.builtin(store.read(told.digest)) if told else frozenset()
+    ordered = kmod.order(names, found, lambda name: kmod.read(text(name), where=found[name].path), builtin)
     folder.mkdir(exist_ok=True)
     for name in ordered:
         (folder / f"{name}.ko").write_bytes(text(name))

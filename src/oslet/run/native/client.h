@@ -1,7 +1,7 @@
 /* The shim's other use: one command in a running guest, asked of that guest's shim at its socket. Included by shim.c. */
 enum { CHANNEL = 2 };
 
-static struct stream asked = {.fd = -1};
+static struct stream asked;
 static int command_code = -1;
 
 static void command_take(struct stream *s, struct head head, char *data) {
@@ -55,13 +55,13 @@ static void command_turn(const sigset_t *during) {
                 leave(141); /* as SIGPIPE would have it */
             frame_send(&asked, CREDIT, CHANNEL, (uint32_t[2]){i ? ERR : OUT, sent}, 8);
         }
-    command_signals();
+    hear_signals(during), command_signals();
     stream_write(&asked);
 }
 
-/* -t, -u UID:GID and -w FOLDER; the words after `--`. Null if they aren't so. */
+/* -t, -u UID:GID and -w FOLDER; the words after them, or after `--`. Null if they aren't so. */
 static char **options(struct buffer *record, char **words) {
-    for (; *words && strcmp(*words, "--"); words++) {
+    for (; *words && **words == '-' && strcmp(*words, "--"); words++) {
         unsigned user[2];
         char rest;
         if (!strcmp(*words, "-t")) {
@@ -74,7 +74,8 @@ static char **options(struct buffer *record, char **words) {
             return 0;
         }
     }
-    return *words && words[1] ? words + 1 : 0;
+    words += *words && !strcmp(*words, "--");
+    return *words ? words : 0;
 }
 
 static int command(const char *verb, const char *path, char **words) {
@@ -84,7 +85,7 @@ static int command(const char *verb, const char *path, char **words) {
     while (what < 6 && strcmp(verb, verbs[what]))
         what++;
     begin(&wanted);
-    if (what == PROGRAM && (words = options(&wanted, words)))
+    if ((what == PROGRAM || what == UNPACK) && (words = options(&wanted, words)) && what == PROGRAM)
         texts(&wanted, BOOT_ENV, environ);
     if (what == 6 || !words || (!words[0] && what < RESTART)) {
         dprintf(2, "oslet: shim %s: these arguments aren't its\n", verb);

@@ -519,7 +519,7 @@ int main(void) {
     signal(SIGCHLD, child_ended), signal(SIGPIPE, SIG_IGN);
     sigemptyset(&blocked), sigaddset(&blocked, SIGCHLD), sigprocmask(SIG_BLOCK, &blocked, &during);
     sigdelset(&during, SIGCHLD);
-    app = job_new(APPLICATION);
+    stream.fd = -1, app = job_new(APPLICATION);
     if (boot() && !hold)
         start(0);
     for (;;)

@@ -20,7 +20,7 @@ static struct job {
     char *kept; /* the record that boot points into */
 } jobs[JOBS];
 
-static struct stream stream = {.fd = -1};
+static struct stream stream; /* fd: -1 for none, which main sets: as an initialised value it would be 32 KiB of the file */
 
 static struct job *job_of(int channel) {
     for (int i = 0; i < JOBS; i++)
@@ -104,7 +104,7 @@ static void child(struct job *job, const int fds[4], int said) {
         goto failed;
     if (job->what != PROGRAM) {
         close(said);
-        _exit(job->what == READ ? read_files(&b->argv) : job->what == PACK ? pack(&b->argv) : unpack(&b->argv));
+        _exit(job->what == READ ? read_files(&b->argv) : job->what == PACK ? pack(&b->argv) : unpack(&b->argv, b));
     }
     if (become(b))
         goto failed;

@@ -37,7 +37,7 @@
 enum { LOST = 70, CLIENTS = 62, NETWORK = 4 /* and the stub's SELF */, AGENT = 5, PAGE = 4096, LINES = 24, LINE = 512, GRACE = 5000 };
 
 static const char *place;
-static struct stream guest = {.fd = -1};
+static struct stream guest;
 static struct buffer out[2];    /* for 1 and 2 */
 static uint32_t credit = WINDOW; /* of input */
 static int in_open = 1, ended = -1, state = BOOTING, greeted, started, held, restored, tty, vsock = -1, door = -1, console = -1;
@@ -410,6 +410,12 @@ static void take(struct stream *s, struct head head, char *data) {
 
 /* --- the loop ------------------------------------------------------------------------------------------------------- */
 
+/* What has come since the last turn: ppoll lets no signal through while it has something else to tell. */
+static void hear_signals(const sigset_t *during) {
+    sigset_t blocked;
+    sigprocmask(SIG_SETMASK, during, &blocked), sigprocmask(SIG_SETMASK, &blocked, 0);
+}
+
 static void signals(void) {
     for (int number = 1; number < 65; number++) {
         if (!pending[number])
@@ -518,7 +524,7 @@ static void turn(const sigset_t *during) {
         else if (s->failed && clients[i]->closing < 2)
             client_gone(clients[i]);
     }
-    signals();
+    hear_signals(during), signals();
     if (guest.fd >= 0)
         stream_write(&guest);
     if (guest.failed && guest.fd >= 0)
@@ -541,12 +547,10 @@ static void prepare(sigset_t *during) {
 }
 
 static void application(char **words) {
-    int pair[2], pipe_[2];
+    int pair[2], pipe_[2], null, cabled = fcntl(NETWORK, F_GETFD) >= 0;
     sigset_t during;
-    int cabled = fcntl(NETWORK, F_GETFD) >= 0, null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    for (int fd = CONTROL; fd <= AGENT; fd++) /* nothing of ours is to have these numbers */
-        if (fcntl(fd, F_GETFD) < 0)
-            dup3(null, fd, O_CLOEXEC);
+    while ((null = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 && null <= AGENT)
+        ; /* 3 to 5 are what they are said to be, or nothing */
     prepare(&during);
     begin(&wanted), texts(&wanted, BOOT_ARG, words), texts(&wanted, BOOT_ENV, environ), end(&wanted);
     restored = !access(path_of("restored"), F_OK);

@@ -17,7 +17,7 @@ from oslet.errors import RunError
 from oslet.formats import boot as records
 from oslet.model.boot import Boot, Disk, GuestFile, Identity, User
 from oslet.model.oslet import SecretFile
-from oslet.run import ids, landlock, native, placing
+from oslet.run import ids, landlock, native, placing, wire
 from oslet.run.asking import Hardware, Wish
 from oslet.run.limits import Limits
 from oslet.run.machine import guest, qemu, uml
@@ -67,6 +67,11 @@ def inside(launch: Launch, user: tuple[int, int], tty: bool) -> Launch:
     """What a sandbox's further process is told to be, so that ``launch`` happens in the guest."""
     words = [SHIM, "exec", f"{PLACE}/agent", *(["-t"] if tty else []), "-u", f"{user[0]}:{user[1]}"]
     return launch._replace(command=(*words, "-w", launch.workdir, "--", *launch.command), workdir="/")
+
+
+def carrying(asked: wire.Carry) -> tuple[str, ...]:
+    """The words that carry files of the guest's."""
+    return (SHIM, asked.only or ("unpack" if asked.into else "pack"), f"{PLACE}/agent", asked.path)
 
 
 class MachineFacts(Facts):

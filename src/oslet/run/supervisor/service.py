@@ -20,8 +20,8 @@ from oslet.run.asking import Clone
 from oslet.run.health import answers, healthy
 from oslet.run.living import GRACE
 from oslet.run.records import Record
+from oslet.run.supervisor import carriers, machines, preparing, renewing, slots, sweeping, visiting
 from oslet.run.supervisor import lives as living
-from oslet.run.supervisor import machines, preparing, renewing, slots, sweeping, visiting
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.deciding import Asked, Decisions, hostname
 from oslet.run.supervisor.deciding import record as record_of
@@ -183,9 +183,16 @@ class Service:
         """One more command in an instance: its pid, and the other end of its terminal. RunError if it can't be run."""
         life = self.running(asked.ref)
         record = life.record
-        uid, gid = asked.user or (record.uid, record.gid)
-        workdir = asked.workdir or record.workdir
-        user = (record.uid, record.gid) if record.vmm else (uid, gid)
+        user = asked.user or (record.uid, record.gid)
+        env = {**dict(record.env), **dict(asked.env)}
+        launch = Launch(asked.command, tuple(env.items()), asked.workdir or record.workdir, stdio)
+        if not record.vmm:
+            return self._enter(life, launch, user)
+        return self._enter(life, machines.inside(launch, user, asked.tty), (record.uid, record.gid))
+
+    def _enter(self, life: Life, launch: Launch, user: tuple[int, int]) -> tuple[int, int | None]:
+        """One more process in an instance's sandbox."""
+        record = life.record
         process = config.process(config.Process(("/proc/self/fd/4",), (), "/", *user, capabilities=record.capabilities))
         try:
             slot = slots.enter(record.slot, process, self.runtime, self.given.crun, life.groups)
@@ -194,13 +201,26 @@ class Service:
                 raise RunError(f"{record.name} has ended") from None
             raise error
         self.execs[slot.pid] = threading.Event()
-        env = {**dict(record.env), **dict(asked.env)}
         try:
-            launch = Launch(asked.command, tuple(env.items()), workdir, stdio)
-            return slot.pid, slot.take(machines.inside(launch, (uid, gid), asked.tty) if record.vmm else launch)
+            return slot.pid, slot.take(launch)
         except RunError:
             self.execs.pop(slot.pid, None)
             raise
+
+    def carry(self, asked: wire.Carry, stdio: tuple[int, int, int]) -> int:
+        """Carry an instance's files to or from a client's streams; an exit code. RunError if nobody can."""
+        life = self.running(asked.ref)
+        if not life.record.vmm:
+            return os.waitstatus_to_exitcode(os.waitpid(carriers.start(life.record, asked, stdio), 0)[1])
+        launch = Launch(machines.carrying(asked), (), "/", stdio)
+        pid, _ = self._enter(life, launch, (life.record.uid, life.record.gid))
+        return self.ended(pid)
+
+    def ended(self, pid: int) -> int:
+        """The exit code of a process that entered an instance, once it has one."""
+        if event := self.execs.get(pid):
+            event.wait()
+        return self.codes.pop(pid, 137)
 
     def well(self, asked: wire.Probe) -> bool:
         """Whether an instance answers at its own address."""

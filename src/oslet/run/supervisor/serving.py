@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from oslet.errors import OsletError, RunError
 from oslet.run import records, wire
-from oslet.run.supervisor import carriers, preparing, renewing, worded
 from oslet.run.supervisor import lives as living
+from oslet.run.supervisor import preparing, renewing, worded
 from oslet.run.supervisor.deciding import Asked
 from oslet.run.supervisor.hearing import Hearing
 from oslet.run.supervisor.lives import Life
@@ -171,21 +171,17 @@ class Serving:
                 pid, terminal = service.enter(request, stdio)
             else:
                 pid, terminal = service.visit(request, stdio)
-        event = service.execs.get(pid)
         instance = records.observe(*records.find(service.state, request.ref))
         wire.send(connection, wire.Started(replace(instance, pid=pid)), () if terminal is None else (terminal,))
         if terminal is not None:
             os.close(terminal)
-        if event:
-            event.wait()
-        self._answer(connection, wire.Ended(service.codes.pop(pid, 137)))
+        self._answer(connection, wire.Ended(service.ended(pid)))
 
     def _carry(self, request: wire.Carry, fds: tuple[int, ...]) -> int:
         with _given(fds) as stdio:
             if stdio is None:
                 raise RunError("a copy comes with three descriptors")
-            carrier = carriers.start(self.service.running(request.ref).record, request, stdio)
-        return os.waitstatus_to_exitcode(os.waitpid(carrier, 0)[1])
+            return self.service.carry(request, stdio)
 
     def _wait(self, connection: socket.socket, request: wire.Wait) -> None:
         folder, record = records.find(self.service.state, request.ref)
