@@ -12,6 +12,7 @@ import pytest
 from oslet.errors import DeclarationError, RunError
 from oslet.model.oslet import File, SecretFile
 from oslet.model.param import IntKind, Param, SecretKind, StrKind
+from oslet.model.stack import Membership
 from oslet.run import Wish, client, find, inspect, instances, records, restart, stop, wait, wire
 from oslet.run.records import Record
 
@@ -53,6 +54,18 @@ def test_it_is_the_same_instance_with_other_arguments(toy: Toy) -> None:
     restart(toy.places.state, "a", {"key": "k2"}, env={"GREETING": None}, grace=0)
     until(lambda: said(toy, "a")[2:] == ["her hello k2"])
     assert stop(toy.places.state, "a", 0) == 137
+
+
+def test_a_member_of_a_stack_is_what_the_stack_asks_for_no_more(toy: Toy) -> None:
+    """Whatever it was restarted with, so that the next ``up`` replaces it."""
+    marks = (("image", "i"), ("arguments", "a"), ("settings", "s"))
+    begun(toy, membership=Membership("shop", "a", marks=marks))
+    restart(toy.places.state, "a", grace=0)
+    found = record(toy).membership
+    assert found and found.marks == marks
+    restart(toy.places.state, "a", {"who": "her"}, grace=0)
+    found = record(toy).membership
+    assert found and found.marks == (marks[0], marks[2])
 
 
 def test_what_it_cannot_be_ends_nothing(toy: Toy) -> None:

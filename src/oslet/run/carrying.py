@@ -21,7 +21,7 @@ from typing import IO
 _NEWUSER_NEWNS = 0x10000000 | 0x00020000
 _PIDFD = 3
 _DEEPEST, _LONGEST = 200, 4095
-_MOST = 10_000
+LISTED = 10_000
 """Names of a folder that are listed."""
 _LATEST = 1 << 33
 """The last modification time that is believed."""
@@ -194,8 +194,8 @@ def told(path: str) -> list[dict[str, object]]:
     if not stat.S_ISDIR(found.st_mode):
         return [_entry(here.name, here, found)]
     names = sorted(os.listdir(path))
-    if len(names) > _MOST:
-        raise CarryError(f"{len(names)} names are in there; {_MOST} is the most that can be listed")
+    if len(names) > LISTED:
+        raise CarryError(f"{len(names)} names are in there; {LISTED} is the most that can be listed")
     entries = [_entry(".", here, found)]
     for name in names:
         with suppress(FileNotFoundError):  # gone meanwhile

@@ -58,7 +58,7 @@ class Description(Struct, frozen=True):
 def describe(state: Path, ref: str) -> Description:
     """RunError if there is no such instance; of one that has ended, what is left."""
     folder, record = records.find(state, ref)
-    running, ends = _running(record)
+    running, ends = _running(state, record)
     return Description(
         instance=records.observe(folder, record),
         arguments=record.arguments,
@@ -76,9 +76,9 @@ def describe(state: Path, ref: str) -> Description:
     )
 
 
-def _running(record: Record) -> tuple[Running | None, tuple[Interface, ...]]:
+def _running(state: Path, record: Record) -> tuple[Running | None, tuple[Interface, ...]]:
     try:
-        way, used = within(record), living.used(record)
+        way, used = within(state, record), living.used(record)
         now = Running(
             system=system(way, hostname(record)),
             memory=way.memory(),
@@ -109,7 +109,9 @@ def signal_process(state: Path, ref: str, pid: int, name: str) -> None:
     number = living.signal_number(name)
     if pid == 1:
         return living.send(state, record.id, name)
-    way = within(record)
+    if record.vmm:
+        raise RunError("in a guest only the application, process 1 to us, can be sent a signal")
+    way = within(state, record)
     outer = next((outer for outer, inner in way.pids().items() if inner == pid), 0)
     if not outer:
         raise RunError(f"{record.name} has no process {pid}", hint=f"oslet inspect {record.name} lists them")

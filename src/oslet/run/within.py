@@ -5,6 +5,7 @@ A container's kernel is this machine's, so it is read here; a guest has one of i
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -140,11 +141,23 @@ class Guest:
         return float(self.read("uptime").split()[0])
 
 
-def within(record: Record) -> Within:
+def within(state: Path, record: Record) -> Within:
     """The way to what runs. RunError if it doesn't."""
     if not records.alive(record):
         raise RunError(f"{record.name} doesn't run")
-    return Container(record)
+    return _guest(state, record) if record.vmm else Container(record)
+
+
+def _guest(state: Path, record: Record) -> Guest:
+    from oslet.run.transfer import read
+
+    def through(path: str) -> bytes:
+        try:
+            return read(state, record.id, path)
+        except RunError as error:
+            raise OSError(errno.ENOENT, error.what, path) from None
+
+    return Guest(through, lambda path: tuple(through(path).decode("utf-8", "replace").split()))
 
 
 def processes(way: Within) -> tuple[Process, ...]:

@@ -149,7 +149,7 @@ def _env(asked: Asked) -> dict[str, str]:
 
 
 def _processes(asked: Asked) -> tuple[Process, ...]:
-    return processes(within(_record(asked)))
+    return processes(within(asked.state, _record(asked)))
 
 
 def _signal(asked: Asked) -> Nothing:
@@ -158,7 +158,7 @@ def _signal(asked: Asked) -> Nothing:
 
 
 def _memory(asked: Asked) -> Memory:
-    return within(_record(asked)).memory()
+    return within(asked.state, _record(asked)).memory()
 
 
 def _usage(asked: Asked) -> Stats:
@@ -171,7 +171,7 @@ def _network(asked: Asked) -> describing.Network:
 
 def _system(asked: Asked) -> System:
     record = _record(asked)
-    return system(within(record), describing.hostname(record))
+    return system(within(asked.state, record), describing.hostname(record))
 
 
 def _record(asked: Asked) -> records.Record:

@@ -133,12 +133,13 @@ def _changed(start: wire.Start, asked: wire.Restart) -> wire.Start:
             env[name] = value
         elif env.pop(name, None) is None:
             raise RunError(f"{name!r} was set by no --env", hint="what the image sets can be set to something else")
-    return replace(
-        start,
-        arguments={**start.arguments, **asked.arguments},
-        wish=start.wish._replace(env=tuple(env.items())),
-        token=start.token if asked.later else asked.token,
-    )
+    wish = start.wish._replace(env=tuple(env.items()))
+    if member := wish.membership:  # what its stack asks for it is no more: the next `up` has to see that
+        gone = {part for part, changed in (("arguments", asked.arguments), ("settings", asked.env)) if changed}
+        kept = tuple(mark for mark in member.marks if mark[0] not in gone)
+        wish = wish._replace(membership=replace(member, marks=kept))
+    arguments = {**start.arguments, **asked.arguments}
+    return replace(start, arguments=arguments, wish=wish, token=start.token if asked.later else asked.token)
 
 
 def _decided(service: Service, record: Record, start: wire.Start) -> Asked:
