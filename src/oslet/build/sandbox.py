@@ -23,7 +23,8 @@ class Sandbox(Protocol):
 
     The command sees no network, is uid 0 of its own user namespace, and can't write to the root: unless ``changes``
     is given, a file to be, which receives what it changed as an OCI layer's tar (image-spec, layer.md): owners as the
-    command saw them, ``.wh.NAME`` for what it removed. ``timeout`` is in seconds.
+    command saw them, ``.wh.NAME`` for what it removed. ``folders`` are folders of this machine that it may write to,
+    and where it has them. ``timeout`` is in seconds.
     Raises BuildError when the sandbox itself can't be made, or the command outlives ``timeout``.
     """
 
@@ -34,5 +35,6 @@ class Sandbox(Protocol):
         *,
         stdin: bytes = b"",
         changes: Path | None = None,
+        folders: Sequence[tuple[Path, str]] = (),
         timeout: float = 300,
     ) -> Captured: ...

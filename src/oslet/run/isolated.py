@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from oslet.errors import BuildError, RunError
 from oslet.run import config, ids, layer, monitor, records
@@ -55,16 +55,19 @@ class Isolated(NamedTuple):
         *,
         stdin: bytes = b"",
         changes: Path | None = None,
+        folders: Sequence[tuple[Path, str]] = (),
         timeout: float = 300,
     ) -> Captured:
         """Run ``command`` in ``rootfs``; ``changes``, a file to be, receives what it changed as an OCI layer's tar,
-        owners and all as the instance has them. BuildError when it can't be run, or takes longer than ``timeout``.
+        owners and all as the instance has them. ``folders`` are folders here that it may write to, and where it has
+        them. BuildError when it can't be run, or takes longer than ``timeout``.
         """
         mapping = ids.mapping(0, 0)
         try:
             with _folder(mapping) as folder, _streams(stdin) as stdio:
                 stage = _stage(folder) if changes else None
-                code = _run(self.tools, rootfs, tuple(command), folder, stage, stdio, timeout, mapping)
+                whole = _config(tuple(command), mapping, folders, writable=stage is not None)
+                code = _run(self.tools, rootfs, whole, folder, stage, stdio, timeout, mapping)
                 captured = Captured(code, _whole(stdio.stdout), _whole(stdio.stderr))
                 if changes and stage:
                     _collect(stage / "upper", changes, folder, mapping)
@@ -78,7 +81,7 @@ class Isolated(NamedTuple):
 def _run(
     tools: Tools,
     rootfs: Path,
-    command: tuple[str, ...],
+    whole: dict[str, Any],
     folder: Path,
     stage: Path | None,
     stdio: Stdio,
@@ -99,10 +102,10 @@ def _run(
         if not mapping.rootless:
             root = ids.through(mapping.inner_uids, 0) or 0
             os.chown(upper, root, root)
-        (made.place / "config.json").write_text(json.dumps(_config(command, mapping, writable=stage is not None)))
+        (made.place / "config.json").write_text(json.dumps(whole))
         monitor.proceed(made)
         if not monitor.finished(made, timeout):
-            raise BuildError(f"{command[0]} didn't end within {timeout:g} s")
+            raise BuildError(f"{whole['process']['args'][0]} didn't end within {timeout:g} s")
         try:
             code = int((folder / records.EXIT).read_text())
         except (OSError, ValueError):
@@ -115,9 +118,12 @@ def _run(
         monitor.close(made)
 
 
-def _config(command: tuple[str, ...], mapping: ids.Mapping, *, writable: bool) -> dict[str, object]:
+def _config(
+    command: tuple[str, ...], mapping: ids.Mapping, folders: Sequence[tuple[Path, str]], *, writable: bool
+) -> dict[str, Any]:
     run = config.Process(command, _ENVIRONMENT, "/", 0, 0, capabilities=_CAPABILITIES)
-    whole = config.config(run, hostname="build", mapping=mapping, volumes=(), writable=writable)
+    volumes = [(str(here), there) for here, there in folders]
+    whole = config.config(run, hostname="build", mapping=mapping, volumes=volumes, writable=writable)
     for path in ("/tmp", "/run"):
         options = ["nosuid", "nodev", "mode=1777" if path == "/tmp" else "mode=755", "size=1g"]
         whole["mounts"].append({"destination": path, "type": "tmpfs", "source": "tmpfs", "options": options})

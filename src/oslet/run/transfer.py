@@ -6,12 +6,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
+from msgspec import Struct
+
+from oslet.codec import decode
 from oslet.errors import RunError
 from oslet.run import carrying, client, wire
 
 _LONGEST = 2000
+_LISTED = 16 << 20
+"""Bytes of a listing."""
 
 
 def fetch(state: Path, ref: str, path: str, into: Path | IO[bytes]) -> str:
@@ -46,6 +51,39 @@ def put(state: Path, ref: str, source: Path | IO[bytes], path: str) -> str:
             while block := source.read(1 << 16):
                 stream.write(block)
     return said[0] if said else ""
+
+
+class Entry(Struct, frozen=True):
+    """One file of an instance: what it is, bytes, permission bits, whose it is in there, and when it was modified
+    (POSIX seconds); of a link, where it leads."""
+
+    name: str
+    kind: Literal["file", "dir", "link", "other"]
+    size: int
+    mode: int
+    uid: int
+    gid: int
+    modified: float
+    target: str
+
+
+def entries(state: Path, ref: str, path: str) -> tuple[Entry, ...]:
+    """What is at ``path`` of an instance: itself, and then, if it is a folder, what is in it. RunError."""
+    reading, writing = os.pipe()
+    with (
+        _carried(state, wire.Carry(ref, _inside(path), into=False, only="list"), reading, writing),
+        os.fdopen(reading, "rb") as stream,
+    ):
+        text = stream.read(_LISTED)
+    return decode(text, tuple[Entry, ...], where=path)
+
+
+def erase(state: Path, ref: str, path: str, *, whole: bool = False) -> None:
+    """Remove a file or an empty folder of an instance; or, ``whole``, a folder with all that is in it. RunError."""
+    reading, writing = os.pipe()
+    asked = wire.Carry(ref, _inside(path), into=False, only="remove-folder" if whole else "remove")
+    with _carried(state, asked, reading, writing), os.fdopen(reading, "rb") as stream:
+        stream.read(_LISTED)
 
 
 @contextmanager

@@ -23,6 +23,11 @@ _RECEIVED = 4 << 20
 """Bytes of frames that may wait for a guest, which is slow without KVM."""
 
 
+def mac(address: str) -> bytes:
+    """The MAC of the cable's end that has an address: the switch has both for good."""
+    return b"\2\1" + IPv4Address(address).packed
+
+
 def whole(link: str) -> None:
     """Have what leaves by a link have its checksum and be no longer than a frame, as on a real wire. OSError."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asking:

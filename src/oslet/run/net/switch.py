@@ -332,7 +332,7 @@ class Networks:
     def _wire(self, plug: Plug, fd: int) -> int:
         """Lay the cable; called in the instance's network namespace."""
         address, gateway, index = IPv4Address(plug.address), self._pool.gateway, plug.index
-        mac = b"\2\1" + address.packed
+        mac = bared.mac(plug.address)
         _liberties()
         near = links.End(index, f"v{index - FIRST:04x}", _GATEWAY_MAC, plug.group)
         self._route.ask([

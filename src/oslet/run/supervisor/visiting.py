@@ -16,9 +16,10 @@ from oslet.run import config, ids, placing, records
 from oslet.run.limits import Limits
 from oslet.run.records import Record
 from oslet.run.supervisor import slots
-from oslet.run.supervisor.deciding import Asked, environment, hostname
+from oslet.run.supervisor.deciding import Asked, hostname
 from oslet.run.supervisor.facts import Facts
-from oslet.run.supervisor.slots import Launch, Slot
+from oslet.run.supervisor.launch import Launch
+from oslet.run.supervisor.slots import Slot
 
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "KILL", "NET_RAW", "SYS_PTRACE")
 """What looking needs. They hold in the instance's own user namespace, so not for anything of the machine's."""
@@ -49,7 +50,7 @@ def visit(record: Record, asked: Asked, runtime: Path, crun: Path, outer: ids.Ou
     for fd, text in zip(slot.names, (placing.hosts(name, record.network), f"{name}\n".encode()), strict=True):
         os.pwrite(fd, text, 0)
     (slot.folder / PLACE).symlink_to("/proc/1/root")
-    env = dict(environment(facts, (*asked.contract.env, *asked.start.wish.env)))
+    env = dict(facts.environment((*asked.contract.env, *asked.start.wish.env)))
     return slot, Launch(asked.command, tuple(env.items()), "/")
 
 
