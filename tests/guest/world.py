@@ -117,7 +117,7 @@ class Guest:
                 f"initrd={initrd}",
                 *self.options,
             ]
-            argv += ["con0=null,fd:1", "con=null", "ssl=null", *words]
+            argv += ["con0=null,fd:1", "con=null", "ssl=null", f"uml_dir={self.place}", *words]
             argv += ["ssl0=fd:5", "oslet.agent=/dev/ttyS0"] if self.agent else []
         else:
             words += ["console=ttyS0", "reboot=t", "nolapic_timer", "lpj=1500000", "no_timer_check"]

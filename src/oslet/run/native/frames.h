@@ -106,7 +106,8 @@ static void stream_write(struct stream *s) {
         long sent = buffer_write(&s->out, s->fd, 16 << 10);
         if (!sent)
             return;
-        s->failed |= sent < 0;
+        if (sent < 0)
+            s->out.have = 0; /* what was said last may still be there to be read */
     }
 }
 

@@ -325,8 +325,11 @@ static void take_application(struct head head, const char *data) {
         buffer_add(&out[head.type == ERR], data, head.length);
     if (head.type == CREDIT && first == IN)
         credit += second <= WINDOW - credit ? second : 0;
-    if (head.type == STARTED && held)
-        close(CONTROL), held = 0;
+    if (head.type == STARTED) {
+        state = RUNNING;
+        if (held)
+            close(CONTROL), held = 0;
+    }
     if (head.type == ERROR)
         fell(head, data);
     if (head.type == EXIT) {
@@ -472,7 +475,7 @@ static void turn(const sigset_t *during) {
     struct pollfd all[10 + CLIENTS] = {
         {guest.fd, POLLIN | (guest.out.have ? POLLOUT : 0), 0},
         {console, POLLIN, 0},
-        {guest.fd < 0 || guest.out.have > 4 * WINDOW ? -1 : door, POLLIN, 0},
+        {state != RUNNING || guest.out.have > 4 * WINDOW ? -1 : door, POLLIN, 0},
         {vsock, POLLIN, 0},
         {started && in_open && credit && ended < 0 ? 0 : -1, POLLIN, 0},
         {out[0].have ? 1 : -1, POLLOUT, 0},
