@@ -350,7 +350,7 @@ static void client_new(void) {
             do
                 last = last < APPLICATION + 1 || last == 0xffff ? APPLICATION + 1 : last + 1;
             while (client_of(last));
-            clients[i]->stream.fd = fd, clients[i]->channel = last;
+            clients[i]->stream.fd = fd, clients[i]->stream.room = -1, clients[i]->channel = last;
             return;
         }
     close(fd);
@@ -391,9 +391,12 @@ static void take(struct stream *s, struct head head, char *data) {
             return;
         }
         state = frame_number(head, data, 2);
+        s->room = (int32_t)frame_number(head, data, 3);
         if (!greeted)
             greet();
         waits();
+    } else if (head.type == TAKEN) {
+        s->room += frame_number(head, data, 0);
     } else if (head.type == READY) {
         state = WAITING;
         waits();
@@ -468,7 +471,7 @@ static void write_out(int i) {
 
 static void turn(const sigset_t *during) {
     struct pollfd all[9 + CLIENTS] = {
-        {guest.fd, POLLIN | (guest.out.have ? POLLOUT : 0), 0},
+        {guest.fd, POLLIN | (guest.out.have && guest.room ? POLLOUT : 0), 0},
         {console, POLLIN, 0},
         {state != RUNNING || guest.out.have > 4 * WINDOW ? -1 : door, POLLIN, 0},
         {vsock, POLLIN, 0},
@@ -498,7 +501,7 @@ static void turn(const sigset_t *during) {
         if (fd >= 0 && guest.fd >= 0)
             close(guest.fd);
         if (fd >= 0)
-            guest.fd = fd, guest.failed = 0, guest.have = 0, guest.out.have = 0;
+            guest.fd = fd, guest.room = -1, guest.failed = 0, guest.have = 0, guest.out.have = 0;
     }
     if (all[4].revents)
         read_input();
@@ -556,7 +559,7 @@ static void application(char **words) {
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) || pipe2(pipe_, O_CLOEXEC))
         die("no socket or pipe can be had", "shim");
     fcntl(pair[0], F_SETFL, O_NONBLOCK), fcntl(pipe_[0], F_SETFL, O_NONBLOCK);
-    guest.fd = pair[0], console = pipe_[0];
+    guest.fd = pair[0], guest.room = -1, console = pipe_[0];
     run_vmm(pair[1], pipe_[1]);
     close(pair[1]), close(pipe_[1]);
     close(NETWORK); /* the VMM's alone */
