@@ -112,12 +112,13 @@ class Failed(Exception):  # noqa: N818 (it is an answer, not a fault)
 
 
 class Tried:
-    """One store and the command line over it; ``folder`` holds the declarations."""
+    """One store and the command line over it; ``folder`` holds the declarations, ``words`` are of every ``run``."""
 
-    def __init__(self, home: Path, folder: Path, peer: Mapping[str, str]) -> None:
+    def __init__(self, home: Path, folder: Path, peer: Mapping[str, str], words: tuple[str, ...] = ()) -> None:
         self.environment = {**os.environ, "OSLET_HOME": str(home)}
         self.folder = folder
         self.peer = peer
+        self.words = words
 
     def oslet(self, *words: str, stdin: str = "", timeout: float = 900) -> subprocess.CompletedProcess[str]:
         try:
@@ -155,14 +156,14 @@ class Tried:
 
     def _run(self, case: Case, image: str) -> str:
         given = [word for name, value in self.peer.items() for word in (f"--{name}", value)] if case.peer else []
-        done = self.oslet("run", image, *given, stdin=case.stdin, timeout=PATIENCE)
+        done = self.oslet("run", *self.words, image, *given, stdin=case.stdin, timeout=PATIENCE)
         if done.returncode:
             raise Failed(f"exit {done.returncode}: {_last(done.stdout + done.stderr)}")
         return done.stdout + done.stderr
 
     def _served(self, case: Case, image: str) -> str:
         name, port = f"breadth-{uuid.uuid4().hex[:10]}", free_port()
-        done = self.oslet("run", image, "-d", "--name", name, "-p", f"127.0.0.1:{port}:{case.port}")
+        done = self.oslet("run", *self.words, image, "-d", "--name", name, "-p", f"127.0.0.1:{port}:{case.port}")
         if done.returncode:
             raise Failed(_last(done.stderr))
         try:

@@ -11,7 +11,9 @@ from oslet.cli import build as build_verb
 from oslet.cli import debug as debug_verb
 from oslet.cli import exec as exec_verb
 from oslet.cli import park as park_verb
+from oslet.cli import restart as restart_verb
 from oslet.cli import run as run_verb
+from oslet.cli import seed as seed_verb
 from oslet.cli import test as test_verb
 from oslet.cli import trace as trace_verb
 from oslet.cli.verbs import VERBS, oslet
@@ -24,6 +26,8 @@ QUICK = {
     "exec": (exec_verb.USAGE, exec_verb.OPTIONS),
     "debug": (debug_verb.USAGE, debug_verb.OPTIONS),
     "park": (park_verb.USAGE, park_verb.OPTIONS),
+    "restart": (restart_verb.USAGE, restart_verb.OPTIONS),
+    "seed": (seed_verb.USAGE, seed_verb.OPTIONS),
     "test": (test_verb.USAGE, test_verb.OPTIONS),
     "trace": (trace_verb.USAGE, trace_verb.OPTIONS),
 }

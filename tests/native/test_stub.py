@@ -18,7 +18,7 @@ from hypothesis import strategies as some
 from fuzz import native as driven
 from oslet.errors import RunError
 from oslet.run import native
-from oslet.run.supervisor.slots import Launch
+from oslet.run.supervisor.launch import Launch
 from oslet.run.supervisor.slots import message as written
 
 STUB = native.program("stub")

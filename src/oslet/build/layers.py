@@ -138,13 +138,13 @@ def _write(sink: layer.Sink, entries: Iterable[Entry], store: Store) -> None:
             writer.add(member(entry)._replace(kind="hardlink", size=0, target=first[same]), ())
             continue
         first[same] = entry.path
-        writer.add(member(entry), _content(entry, store))
+        writer.add(member(entry), content(entry, store))
     writer.close()
     buffered.flush()
     buffered.detach()
 
 
-def _content(entry: Entry, store: Store) -> Iterator[bytes]:
+def content(entry: Entry, store: Store) -> Iterator[bytes]:
     """A file's content, hashed as it passes: a damaged store must not reach a registry."""
     found = hashlib.sha256()
     size = 0

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from oslet.model.instance import Arguments
     from oslet.run import Ending, Sealed, Wish
     from oslet.workspace import Workspace
+    from oslet.workspace.seeding import Cloud
 
+_CLOUD = {"user-data", "meta-data"}
 USAGE = "Usage: oslet run [OPTIONS] TARGET [--PARAM VALUE …] [OPTIONS] [-- COMMAND …]"
 
 
@@ -38,14 +40,22 @@ def quick(words: Sequence[str]) -> int:
         options, given, command = said(before.options, after, built.image.params)
         if "help" in options:
             return usage(USAGE, "", OPTIONS, built.image.params, asked=True)
-        arguments = bound(built.image.params, given, os.environ)
+        found = _cloud(options) if _CLOUD & options.keys() else None
+        arguments = bound(built.image.params, given, os.environ, found and found.given)
         wish = workspace.fitted(built, wished(options, command))
+        wish = wish._replace(name=wish.name or (found.name if found else ""))
         wish = wish._replace(tty=wish.tty and sys.stdin.isatty())
         bare = _untrimmed(workspace, built) if wish.watched else None
         sealed = bare or workspace.sealed(built)
     if "detach" in options:
         return _detached(workspace, built, arguments, wish, options, bare)
     return _attached(workspace, built, sealed, arguments, wish)
+
+
+def _cloud(options: dict[str, list[str]]) -> Cloud | None:
+    from oslet.workspace.seeding import cloud_of
+
+    return cloud_of(options)
 
 
 def _untrimmed(workspace: Workspace, built: Built) -> Sealed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
@@ -99,6 +99,7 @@ class Warm(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Kernel: TypeAlias = Literal["auto", "tiny", "net", "full", "distribution"]
+KERNELS: tuple[Kernel, ...] = get_args(Kernel)
 """What a microVM boots: the smallest class that holds what the image asks for, a class, or Debian's own kernel."""
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from oslet.run.living import Stats as Stats
     from oslet.run.living import inspect as inspect
     from oslet.run.living import remove as remove
+    from oslet.run.living import restart as restart
     from oslet.run.living import send as send
     from oslet.run.living import stats as stats
     from oslet.run.living import stop as stop
@@ -46,7 +47,7 @@ _PLACES = {
     "foreground": "Ending run",
     "health": "await_healthy healthy",
     "limits": "Limits",
-    "living": "Stats inspect remove send stats stop wait",
+    "living": "Stats inspect remove restart send stats stop wait",
     "output": "Line logs",
     "records": "find instances",
     "asking": "Clone Places Sealed Wish",

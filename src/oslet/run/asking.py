@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from msgspec import Struct
 
 from oslet.model.image import Image
+from oslet.model.oslet import Kernel
 from oslet.model.stack import Membership
 from oslet.run.filters import Mode
 from oslet.run.limits import Limits
@@ -32,6 +33,30 @@ class Clone(Struct, frozen=True):
     of: str = ""
 
 
+Vmm: TypeAlias = Literal["qemu", "uml", "firecracker", "cloud-hypervisor"]
+VMMS: tuple[Vmm, ...] = get_args(Vmm)
+
+
+class Hardware(Struct, frozen=True):
+    """What an instance runs on as a microVM.
+
+    ``tree`` and ``root`` are its VMM's, which becomes the sandbox's root, and ``program`` is a path in there;
+    ``sealed`` is the folder of the sealed machine. ``memory`` is the guest's, in bytes. Without ``kvm`` the VMM
+    computes itself. ``bus`` is how its kernel finds devices. ``mke2fs`` makes its volumes.
+    """
+
+    vmm: Vmm
+    tree: str
+    root: str
+    program: str
+    sealed: str
+    memory: int
+    cpus: int = 1
+    kvm: bool = False
+    bus: Literal["mmio", "pci"] = "mmio"
+    mke2fs: str = ""
+
+
 class Wish(NamedTuple):
     """What a start may choose beside the arguments. Ports are written as Docker's ``-p``.
 
@@ -44,7 +69,8 @@ class Wish(NamedTuple):
     is recorded (``watching``). ``seccomp`` says which system calls it may make: all of ``seccomp.json``, the same with
     those recorded that are not among ``calls``, or only those; ``calls`` are the image's own, which the workspace
     finds. A ``read_only`` instance may write to its volumes, /tmp and /run, and nowhere else. One with a ``membership``
-    is found by its member's name, too, on its network.
+    is found by its member's name, too, on its network. ``microvm`` says which VMM it runs in, or ``auto``; it is a
+    container where that is empty. ``kernel`` is for the declaration's. The workspace finds the ``hardware`` then.
     """
 
     name: str = ""
@@ -64,6 +90,9 @@ class Wish(NamedTuple):
     calls: tuple[str, ...] | None = None
     read_only: bool = False
     membership: Membership | None = None
+    microvm: Literal["", "auto"] | Vmm = ""
+    kernel: Kernel | None = None
+    hardware: Hardware | None = None
 
     @property
     def heard(self) -> bool:

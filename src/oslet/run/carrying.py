@@ -21,6 +21,8 @@ from typing import IO
 _NEWUSER_NEWNS = 0x10000000 | 0x00020000
 _PIDFD = 3
 _DEEPEST, _LONGEST = 200, 4095
+LISTED = 10_000
+"""Names of a folder that are listed."""
 _LATEST = 1 << 33
 """The last modification time that is believed."""
 _BLOCK = 1 << 20
@@ -185,6 +187,58 @@ def _own(path: Path, owner: tuple[int, int] | None) -> None:
             os.chown(path, *owner, follow_symlinks=False)
 
 
+def told(path: str) -> list[dict[str, object]]:
+    """What is at a path: itself, and then, if it is a folder, what is in it, by name. OSError and CarryError."""
+    here = Path(path)
+    found = here.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        return [_entry(here.name, here, found)]
+    names = sorted(os.listdir(path))
+    if len(names) > LISTED:
+        raise CarryError(f"{len(names)} names are in there; {LISTED} is the most that can be listed")
+    entries = [_entry(".", here, found)]
+    for name in names:
+        with suppress(FileNotFoundError):  # gone meanwhile
+            entries.append(_entry(name, here / name, (here / name).lstat()))
+    return entries
+
+
+def _entry(name: str, path: Path, found: os.stat_result) -> dict[str, object]:
+    kinds = {stat.S_IFDIR: "dir", stat.S_IFREG: "file", stat.S_IFLNK: "link"}
+    kind = kinds.get(stat.S_IFMT(found.st_mode), "other")
+    target = os.readlink(path) if kind == "link" else ""
+    return {
+        "name": _shown(name),
+        "kind": kind,
+        "size": found.st_size if kind == "file" else 0,
+        "mode": stat.S_IMODE(found.st_mode),
+        "uid": found.st_uid,
+        "gid": found.st_gid,
+        "modified": found.st_mtime,
+        "target": _shown(target),
+    }
+
+
+def _shown(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def remove(path: str, *, whole: bool) -> None:
+    """Remove a file, a link or an empty folder; or, ``whole``, a folder with all that is in it. No link is followed but
+    those before the last part. OSError and CarryError."""
+    import shutil
+
+    here = Path(path)
+    if not stat.S_ISDIR(here.lstat().st_mode):
+        here.unlink()
+    elif here.resolve() == Path("/"):
+        raise CarryError("the root can't be removed")
+    elif whole:
+        shutil.rmtree(here)
+    else:
+        here.rmdir()
+
+
 def _enter() -> None:
     """Become root of the instance whose pidfd is descriptor 3; or, where it has no root, its one user."""
     import ctypes
@@ -203,17 +257,25 @@ def _enter() -> None:
 
 
 def main(way: str, path: str, *owner: str) -> int:
-    """``out PATH`` or ``in PATH UID GID``; what goes wrong is one line on standard error."""
+    """``out PATH``, ``in PATH UID GID``, ``list PATH``, ``remove PATH`` or ``remove-folder PATH``; what goes wrong is
+    one line on standard error."""
+    import json
+    import shutil  # noqa: F401  (which would not be found any more)
+
     for encoding in ("ascii", "utf-8", "iso8859-1"):
         codecs.lookup(encoding)  # which are files of this machine
     try:
         _enter()
         os.umask(0)
-        left = (
-            pack(path, sys.stdout.buffer)
-            if way == "out"
-            else unpack(sys.stdin.buffer, Path(path), (int(owner[0]), int(owner[1])))
-        )
+        left = 0
+        if way == "out":
+            left = pack(path, sys.stdout.buffer)
+        elif way == "in":
+            left = unpack(sys.stdin.buffer, Path(path), (int(owner[0]), int(owner[1])))
+        elif way == "list":
+            sys.stdout.buffer.write(json.dumps(told(path)).encode())
+        else:
+            remove(path, whole=way == "remove-folder")
         sys.stdout.buffer.flush()
     except (OSError, CarryError) as error:
         what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

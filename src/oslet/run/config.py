@@ -88,8 +88,10 @@ def config(
     network: int | None = OWN,
     writable: bool = True,
     filters: dict[str, Any] | None = None,
+    files: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
-    """The whole configuration. ``volumes`` are folders here and their paths inside; ``network`` is the descriptor of a
+    """The whole configuration. ``volumes`` are folders here and their paths inside, ``files`` what is only read there;
+    ``network`` is the descriptor of a
     namespace to join, ``OWN`` for a new one, or None for the caller's; ``filters`` are ``seccomp()`` unless given."""
     namespaces = [{"type": name} for name in ("user", "mount", "pid", "ipc", "uts", "cgroup")]
     if network is not None:
@@ -100,7 +102,11 @@ def config(
         "process": process(run),
         "root": {"path": "root", "readonly": not writable},
         "hostname": hostname,
-        "mounts": [*_mounts(mapping), *(_volume(source, path) for source, path in volumes)],
+        "mounts": [
+            *_mounts(mapping),
+            *(_bind(source, path, "rw", "nodev") for source, path in volumes),
+            *(_bind(source, path, *_LENT.get(path, ("ro", "nodev"))) for source, path in files),
+        ],
         "linux": {
             "uidMappings": [_extent(e) for e in mapping.inner_uids],
             "gidMappings": [_extent(e) for e in mapping.inner_gids],
@@ -151,17 +157,22 @@ def _mount(path: str, kind: str, options: list[str]) -> dict[str, Any]:
     return {"destination": path, "type": kind, "source": kind, "options": options}
 
 
-def _volume(source: str, path: str) -> dict[str, Any]:
-    return {"destination": path, "type": "bind", "source": source, "options": ["rbind", "rw", "nosuid", "nodev"]}
+_LENT = {"/dev/kvm": ("rw",)}
+"""Devices, which are written to."""
+
+
+def _bind(source: str, path: str, *options: str) -> dict[str, Any]:
+    return {"destination": path, "type": "bind", "source": source, "options": ["rbind", "nosuid", *options]}
 
 
 @cache
-def seccomp() -> dict[str, Any]:
-    """The system calls an instance may make: ``seccomp.json``, which says of each group it leaves out why."""
+def seccomp(beside: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The system calls an instance may make: ``seccomp.json``, which says of each group it leaves out why; and those
+    named ``beside``."""
     table = json.loads(Path(__file__).with_name("seccomp.json").read_text("utf-8"))
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": 1,
         "architectures": ["SCMP_ARCH_AARCH64" if os.uname().machine == "aarch64" else "SCMP_ARCH_X86_64"],
-        "syscalls": table["rules"] + [{"names": table["allow"], "action": "SCMP_ACT_ALLOW"}],
+        "syscalls": table["rules"] + [{"names": [*table["allow"], *beside], "action": "SCMP_ACT_ALLOW"}],
     }

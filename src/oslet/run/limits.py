@@ -140,6 +140,17 @@ def usage(groups: tuple[Path, ...]) -> dict[str, int]:
     return counted
 
 
+def most(groups: tuple[Path, ...]) -> int | None:
+    """The memory that the cgroups bound, in bytes; None where none does."""
+    for group in groups:
+        for name in ("memory.limit_in_bytes", "memory.max"):
+            try:
+                return int((group / name).read_text())
+            except (OSError, ValueError):
+                continue
+    return None
+
+
 def _parent(controller: str, root: Path) -> tuple[int, Path]:
     """Which version's hierarchy has ``controller``, and the group there that ours go into."""
     if (root / "cgroup.controllers").exists():

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
 from oslet.errors import RunError
-from oslet.model.instance import Instance
+from oslet.model.instance import Instance, Secret
 from oslet.run import client, limits, records, wire
 from oslet.run.records import Record
 
@@ -91,6 +93,27 @@ def stop(state: Path, ref: str, grace: float = GRACE) -> int:
     _, record = records.find(state, ref)
     reply = _stop(state, record, wire.Stop(record.id, grace))
     return reply.code if isinstance(reply, wire.Ended) else 137
+
+
+def restart(
+    state: Path,
+    ref: str,
+    arguments: Mapping[str, Any] = {},
+    *,
+    env: Mapping[str, str | None] = {},
+    grace: float = GRACE,
+    later: bool = False,
+) -> Instance:
+    """End an instance and begin it again: its id, name and ports stay, and so do its arguments and variables, but for
+    those that are given (None takes a variable back). With ``later`` they are for its next start, whatever brings that
+    about. DeclarationError or RunError, with nothing ended, for what it can't be."""
+    record = records.find(state, ref)[1]
+    given = {name: value.reveal() if isinstance(value, Secret) else value for name, value in arguments.items()}
+    asked = wire.Restart(record.id, os.urandom(8).hex(), grace, given, dict(env), later)
+    reply = client.ask(state, asked)
+    if not isinstance(reply, wire.Started):
+        raise RunError("the supervisor answered something else", where=type(reply).__name__)
+    return reply.instance
 
 
 def _stop(state: Path, record: Record, asked: wire.Stop) -> wire.Reply:

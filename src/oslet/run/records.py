@@ -10,7 +10,7 @@ import os
 import re
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -41,7 +41,8 @@ class Published(Struct, frozen=True):
 class Record(Struct, frozen=True):
     """What was started, and by which process. ``pid_began`` is in kernel ticks since boot, ``boot`` that boot's id.
 
-    ``slot`` is its sandbox's id, another one after each restart; ``token`` is the request that it came of.
+    ``slot`` is its sandbox's id, another one after each restart; ``token`` is the request that it came of, ``again``
+    the one by which it is to begin again whatever its policy says. ``arguments`` are all but the secrets.
     """
 
     id: str
@@ -70,6 +71,8 @@ class Record(Struct, frozen=True):
     restarting: bool = False
     allow: tuple[str, ...] | None = None
     token: str = ""
+    again: str = ""
+    arguments: dict[str, Any] = {}
     attached: bool = False
     volumes: tuple[str, ...] = ()
     """The folders of this machine that it may write to."""
@@ -78,6 +81,8 @@ class Record(Struct, frozen=True):
     """The process that records what a watched instance uses; 0 where there is none."""
     plug: Plug | None = None
     """Its place at the switch; None where it has no network or the machine's."""
+    vmm: str = ""
+    """What it runs in as a microVM; empty for a container."""
     membership: Membership | None = None
     """Which member of which stack it is, if it is of one."""
 

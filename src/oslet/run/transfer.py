@@ -6,12 +6,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
+from msgspec import Struct
+
+from oslet.codec import decode
 from oslet.errors import RunError
-from oslet.run import carrying, client, wire
+from oslet.run import carrying, client, records, wire
 
 _LONGEST = 2000
+_LISTED = 16 << 20
+"""Bytes of a listing."""
 
 
 def fetch(state: Path, ref: str, path: str, into: Path | IO[bytes]) -> str:
@@ -46,6 +51,85 @@ def put(state: Path, ref: str, source: Path | IO[bytes], path: str) -> str:
             while block := source.read(1 << 16):
                 stream.write(block)
     return said[0] if said else ""
+
+
+class Entry(Struct, frozen=True):
+    """One file of an instance: what it is, bytes, permission bits, whose it is in there, and when it was modified
+    (POSIX seconds); of a link, where it leads."""
+
+    name: str
+    kind: Literal["file", "dir", "link", "other"]
+    size: int
+    mode: int
+    uid: int
+    gid: int
+    modified: float
+    target: str
+
+
+def entries(state: Path, ref: str, path: str) -> tuple[Entry, ...]:
+    """What is at ``path`` of an instance: itself, and then, if it is a folder, what is in it. RunError."""
+    if records.find(state, ref)[1].vmm:
+        return _packed(state, ref, path)
+    reading, writing = os.pipe()
+    with (
+        _carried(state, wire.Carry(ref, _inside(path), into=False, only="list"), reading, writing),
+        os.fdopen(reading, "rb") as stream,
+    ):
+        text = stream.read(_LISTED)
+    return decode(text, tuple[Entry, ...], where=path)
+
+
+def read(state: Path, ref: str, path: str) -> bytes:
+    """A file of a guest's, or a folder's names with a newline behind each; the first megabytes of it. RunError."""
+    reading, writing = os.pipe()
+    with (
+        _carried(state, wire.Carry(ref, _inside(path), into=False, only="read"), reading, writing),
+        os.fdopen(reading, "rb") as stream,
+    ):
+        text = stream.read(_LISTED)
+        while stream.read(1 << 16):
+            pass
+    return text
+
+
+def _packed(state: Path, ref: str, path: str) -> tuple[Entry, ...]:
+    """The same of a guest, whose agent lists nothing: by the heads of its tar; what is in the files is thrown away."""
+    import tarfile
+
+    kinds: dict[bytes, Literal["file", "dir", "link", "other"]] = {
+        tarfile.REGTYPE: "file", tarfile.AREGTYPE: "file", tarfile.DIRTYPE: "dir", tarfile.SYMTYPE: "link",
+    }  # fmt: skip
+    found: list[Entry] = []
+    reading, writing = os.pipe()
+    with (
+        _carried(state, wire.Carry(ref, _inside(path), into=False), reading, writing),
+        os.fdopen(reading, "rb") as stream,
+    ):
+        try:
+            with tarfile.open(fileobj=stream, mode="r|", errors="replace") as tar:
+                for member in tar:
+                    tar.members = []  # type: ignore[attr-defined]
+                    depth = member.name.strip("/").count("/")
+                    if depth > 1 or len(found) > carrying.LISTED:
+                        continue
+                    name = member.name.rpartition("/")[2] if depth or not member.isdir() else "."
+                    kind = kinds.get(member.type, "other")
+                    size, owner = member.size if kind == "file" else 0, (member.uid, member.gid)
+                    found.append(Entry(name, kind, size, member.mode, *owner, float(member.mtime), member.linkname))
+        except tarfile.TarError:
+            pass  # the agent says why
+        while stream.read(1 << 16):
+            pass
+    return tuple(sorted(found, key=lambda entry: (entry.name != ".", entry.name)))
+
+
+def erase(state: Path, ref: str, path: str, *, whole: bool = False) -> None:
+    """Remove a file or an empty folder of an instance; or, ``whole``, a folder with all that is in it. RunError."""
+    reading, writing = os.pipe()
+    asked = wire.Carry(ref, _inside(path), into=False, only="remove-folder" if whole else "remove")
+    with _carried(state, asked, reading, writing), os.fdopen(reading, "rb") as stream:
+        stream.read(_LISTED)
 
 
 @contextmanager

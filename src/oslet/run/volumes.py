@@ -120,7 +120,7 @@ def prepare(
         return
     place = index.resolve(path)
     entry = index.entries.get(place)
-    own(volume, *((entry.uid, entry.gid) if entry and (entry.uid or entry.gid) else (uid, gid)), mapping)
+    own(volume, *owner(path, index, uid, gid), mapping)
     volume.chmod(entry.mode if entry else 0o755)
     below = f"{place}/"
     for inner in sorted(p for p in index.entries if p.startswith(below)):
@@ -134,6 +134,12 @@ def prepare(
         own(target, item.uid, item.gid, mapping)
         if item.kind != "link":
             target.chmod(item.mode)
+
+
+def owner(path: str, index: Index, uid: int, gid: int) -> tuple[int, int]:
+    """Whose a volume's top folder is: whoever the image says owns that path, root excepted: then the service user."""
+    entry = index.entries.get(index.resolve(path))
+    return (entry.uid, entry.gid) if entry and (entry.uid or entry.gid) else (uid, gid)
 
 
 def used(folder: Path, mapping: ids.Mapping) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import array
 import os
 import socket
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -60,12 +60,14 @@ class Visit(Struct, frozen=True, tag="visit"):
 
 
 class Carry(Struct, frozen=True, tag="carry"):
-    """Carry the tar of a path of an instance to the second of three descriptors; or, ``into`` it, from the first. What
-    goes wrong is said on the third, and the reply is an exit code."""
+    """Carry the tar of a path of an instance to the second of three descriptors; or, ``into`` it, from the first; or
+    ``only`` list what is there (JSON), remove it (``remove-folder``: with all that is in it), or read it (of a folder,
+    the names), where it is a guest's. What goes wrong is said on the third, and the reply is an exit code."""
 
     ref: str
     path: str
     into: bool
+    only: Literal["", "list", "remove", "remove-folder", "read"] = ""
 
 
 class Wait(Struct, frozen=True, tag="wait"):
@@ -82,6 +84,19 @@ class Stop(Struct, frozen=True, tag="stop"):
     ref: str
     grace: float
     remove: bool = False
+
+
+class Restart(Struct, frozen=True, tag="restart"):
+    """End an instance as ``Stop`` does, and begin it again with the same id, name and ports; with ``arguments`` and
+    ``env`` (None takes a variable back) in the place of those it has. ``later``: its next start, whatever brings that
+    about, is to have them. ``token`` tells a repeated request from another one."""
+
+    ref: str
+    token: str
+    grace: float = 10.0
+    arguments: dict[str, Any] = {}
+    env: dict[str, str | None] = {}
+    later: bool = False
 
 
 class Park(Struct, frozen=True, tag="park"):
@@ -117,7 +132,7 @@ class Quit(Struct, frozen=True, tag="quit"):
     force: bool = False
 
 
-Request: TypeAlias = Start | Exec | Visit | Carry | Wait | Stop | Park | Copy | Ask | Probe | Quit
+Request: TypeAlias = Start | Exec | Visit | Carry | Wait | Stop | Restart | Park | Copy | Ask | Probe | Quit
 
 
 class Words(NamedTuple):

@@ -9,9 +9,11 @@ from oslet.errors import DeclarationError
 from oslet.run.words import Option, pair, read, secret_values
 
 if TYPE_CHECKING:
+    from oslet.codec.cloud import Given
     from oslet.model.instance import Arguments
+    from oslet.model.oslet import Kernel
     from oslet.model.param import ItemKind, Param
-    from oslet.run.asking import Wish
+    from oslet.run.asking import Vmm, Wish
     from oslet.run.filters import Mode
 
 NETWORK = Option("network", "", "private|none|host|NAME", "which network (default: the declaration's)")
@@ -26,6 +28,8 @@ OPTIONS = (
     ),
     Option("fresh", "", "", "keep no volume: each is a clone, of its snapshot or of the image's content"),
     Option("env", "e", "NAME=VALUE", "an environment variable", many=True),
+    Option("user-data", "", "FILE|DIR|ISO", "values for the image's params, as a cloud gives them; options win"),
+    Option("meta-data", "", "FILE", "a cloud's names for it: the instance's, unless --name says another"),
     Option("memory", "m", "SIZE", "at most so much memory"),
     Option("cpus", "", "N", "at most so much of the processors"),
     Option("pids", "", "N", "at most so many processes"),
@@ -37,6 +41,9 @@ OPTIONS = (
     Option("audit", "", "", "run it with nothing left out, and say which of the dropped paths were asked for"),
     Option("seccomp", "", "MODE", "default, log (record calls that the image has no use for) or image (refuse those)"),
     Option("read-only", "", "", "let it write to its volumes, /tmp and /run only"),
+    Option("microvm", "", "", "run it in a virtual machine with a kernel of its own, instead of a container"),
+    Option("vmm", "", "NAME", "with --microvm: qemu, uml, firecracker or cloud-hypervisor (default: what serves best)"),
+    Option("kernel", "", "KERNEL", "with --microvm: tiny, net, full or distribution (default: the declaration's)"),
     Option("rm", "", "", "leave nothing when it ends (in the foreground it never does)"),
     Option("json", "", "", "with -d: print the instance as JSON"),
     Option("help", "h", "", "this help; after TARGET, the image's params too"),
@@ -61,12 +68,27 @@ def said(
     return Said(both, found.given, tuple(found.rest))
 
 
-def bound(params: Sequence[Param], given: Mapping[str, str], environment: Mapping[str, str]) -> Arguments:
-    """The values of an image's params, as given on a command line."""
+def bound(
+    params: Sequence[Param], given: Mapping[str, str], environment: Mapping[str, str], cloud: Given | None = None
+) -> Arguments:
+    """The values of an image's params, as given on a command line; or else by a cloud."""
     from oslet.bind import bind
 
     params = [p for p in params if p.at == "start"]
-    return bind(params, secret_values(given, params, environment), where="--")
+    words = secret_values(given, params, environment)
+    if cloud is None:
+        return bind(params, words, where="--")
+    places = {f"--{name}": place for name, place in cloud.places.items() if name not in words}
+    try:
+        return bind(params, {**cloud.values, **words}, where="--")
+    except DeclarationError as error:
+        faults = [fault._replace(where=places.get(fault.where, fault.where)) for fault in error.faults]
+        raise DeclarationError.of(faults) from None
+
+
+def partly(params: Sequence[Param], given: Mapping[str, str], environment: Mapping[str, str]) -> Arguments:
+    """The values of those params that are given: an instance has the others already."""
+    return bound([p for p in params if p.name in given], given, environment)
 
 
 def wished(options: Mapping[str, list[str]], command: Sequence[str]) -> Wish:
@@ -109,7 +131,32 @@ def wished(options: Mapping[str, list[str]], command: Sequence[str]) -> Wish:
         watched="audit" in options,
         seccomp=_mode(options.get("seccomp", ["default"])[-1]),
         read_only="read-only" in options,
+        microvm=_microvm(options),
+        kernel=_kernel(options),
     )
+
+
+def _microvm(options: Mapping[str, list[str]]) -> Literal["", "auto"] | Vmm:
+    from oslet.run.asking import VMMS
+
+    named = options.get("vmm", [""])[-1]
+    for vmm in VMMS:
+        if named == vmm:
+            return vmm
+    if named:
+        raise DeclarationError(f"there is no VMM {named!r}", where="--vmm", hint=", ".join(VMMS))
+    return "auto" if "microvm" in options else ""
+
+
+def _kernel(options: Mapping[str, list[str]]) -> Kernel | None:
+    from oslet.model.oslet import KERNELS
+
+    if "kernel" not in options:
+        return None
+    for kernel in KERNELS:
+        if options["kernel"][-1] == kernel:
+            return kernel
+    raise DeclarationError(f"there is no kernel {options['kernel'][-1]!r}", where="--kernel", hint=", ".join(KERNELS))
 
 
 def _mode(word: str) -> Mode:

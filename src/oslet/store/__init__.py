@@ -8,7 +8,7 @@ instance starts. The store's own folder is closed to other users.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -153,6 +153,15 @@ class Store:
     def rootfs(self, image: Image) -> Path:
         """The folder of an image's tree, laid down again if it is gone."""
         return self.laid_down(image.tree) or self.lay_down(self.load(image.tree, Tree))
+
+    # Machines
+
+    def keep_machine(self, key: str, tree: str, fill: Callable[[Path], None]) -> Path:
+        """The folder of what a tree was sealed to under ``key``; ``fill`` puts its files there the first time. gc keeps
+        it as long as the tree."""
+        from oslet.store.machines import keep
+
+        return keep(self._disk, key, tree, fill)
 
     # Images
 

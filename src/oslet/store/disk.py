@@ -7,6 +7,7 @@ Layout::
     values/ab/DIGEST        canonical JSON
     memo/ROOM/DIGEST        answers that can be made again, each under its own checksum
     trees/DIGEST/           hard-link farms
+    machines/KEY/           what trees were sealed to, for virtual machines
     kernels/KEY/            a kernel, its configuration, and what it was made from
     images/DIGEST           one record an image; tags/NAME → digest; pins/HOLDER → digest
     tmp/                    what is being written; garbage unless someone holds the lock

@@ -19,6 +19,7 @@ from oslet.model.image import Image
 from oslet.model.lock import Lock
 from oslet.model.tree import Tree
 from oslet.store.contents import permissions
+from oslet.store.machines import orphans
 from oslet.store.trees import remove
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Freed(NamedTuple):
     memos: int = 0
     temporary: int = 0
     snapshots: int = 0
+    machines: int = 0
     kernels: int = 0
     bytes: int = 0
 
@@ -101,7 +103,7 @@ def _made(tree: Tree) -> set[tuple[str, int]]:
 
 def collect(store: Store, *, dry_run: bool) -> Freed:
     """Removes what no root reaches. In this order, so that a crash leaves nothing that mentions what is gone:
-    image records, memos, trees, then contents. The caller holds the exclusive lock."""
+    image records, memos, machines, trees, then contents. The caller holds the exclusive lock."""
     root = store.root
     live = _Live(store)
     values = {path.name: path for path in _files(root / "values")}
@@ -117,6 +119,7 @@ def collect(store: Store, *, dry_run: bool) -> Freed:
     drop: dict[str, list[Path]] = {
         "images": [path for path in (root / "images").iterdir() if path.name not in live.images],
         "memos": [path for path, mentioned in memos if mentioned & gone],
+        "machines": orphans(root, live.trees),
         "trees": [path for path in (root / "trees").iterdir() if path.name not in live.trees],
         "values": [path for name, path in values.items() if name not in live.values],
         "blobs": [path for name, path in blobs.items() if name not in live.blobs],
@@ -125,8 +128,7 @@ def collect(store: Store, *, dry_run: bool) -> Freed:
         "kernels": store.kernels.unused(),
     }
     # A tree's files are its objects' inodes, so they are counted once, as objects.
-    size = sum(path.lstat().st_size for kind, paths in drop.items() if kind != "trees" for path in paths)
-    size += sum(file.stat().st_size for path in drop["kernels"] for file in path.rglob("*"))
+    size = sum(_size(path) for kind, paths in drop.items() if kind != "trees" for path in paths)
     if not dry_run:
         for kind, paths in drop.items():
             for path in paths:
@@ -135,12 +137,16 @@ def collect(store: Store, *, dry_run: bool) -> Freed:
 
 
 def _remove(root: Path, kind: str, path: Path) -> None:
-    if kind not in ("trees", "kernels"):
+    if kind not in ("trees", "machines", "kernels"):
         remove(path)
         return
     aside = root / "tmp" / f"gc-{path.name}"
-    os.rename(path, aside)  # noqa: PTH104 (a tree or kernel is there whole or not at all)
+    os.rename(path, aside)  # noqa: PTH104 (it is there whole or not at all)
     remove(aside)
+
+
+def _size(path: Path) -> int:
+    return sum(p.lstat().st_size for p in (path.rglob("*") if path.is_dir() and not path.is_symlink() else (path,)))
 
 
 def _object_key(path: Path) -> tuple[str, int]:

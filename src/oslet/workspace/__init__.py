@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from oslet.trim.features import Price
     from oslet.trim.why import Answer
     from oslet.workspace.running import Running
+    from oslet.workspace.vmms import Vmm
 
 __all__ = ["Declared", "Planned", "Workspace", "machine_arch"]
 
@@ -93,6 +94,12 @@ class Workspace:
         from oslet.workspace.tools import tools
 
         return tools(self.store, self.progress, source, network=network)
+
+    def vmm(self, name: str, source: Debian = PLAIN) -> Vmm:
+        """The tree of a virtual machine monitor, to be a sandbox's root: ``qemu``, ``qemu-kvm`` or ``uml``."""
+        from oslet.workspace.vmms import vmm
+
+        return vmm(name, self.store, self.progress, source)
 
     def instance_tools(self) -> Tools:
         """What a supervisor needs of the machine: asked for when one has to be started."""
@@ -343,7 +350,11 @@ class Workspace:
         return calls(self, image)
 
     def fitted(self, built: Built, wish: Wish) -> Wish:
-        """A wish with all that it needs to know of the image."""
+        """A wish with all that it needs to know of the image, and of what it runs on as a microVM."""
+        if wish.microvm and wish.hardware is None:
+            from oslet.workspace.hardware import hardware
+
+            wish = wish._replace(hardware=hardware(self, built, wish))
         if wish.seccomp == "default" or wish.calls is not None:
             return wish
         from oslet.workspace.calling import allowed
@@ -366,11 +377,13 @@ class Workspace:
         """Pin the image of each instance that there is, and of no other: before images are removed, since a start has
         no time for it."""
         from oslet.run import instances
+        from oslet.workspace.vmms import HOLDER
 
         there = {i.id: i.image for i in instances(self.places.state)}
         held = self.store.pins()
         for holder in (held.keys() | self.store.pinned_trees().keys()) - there.keys():
-            self.store.unpin(holder)
+            if not holder.startswith(HOLDER):
+                self.store.unpin(holder)
         for holder in there.keys() - held.keys():
             self.store.pin(there[holder], holder)
 

@@ -15,8 +15,20 @@ from oslet.store import Store
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 
-PROVISIONED = {"crun": "usr/bin/crun", "slirp4netns": "usr/bin/slirp4netns"}
+PROVISIONED = {
+    "crun": "usr/bin/crun",
+    "slirp4netns": "usr/bin/slirp4netns",
+    "erofs-utils": "usr/bin/mkfs.erofs",
+    "e2fsprogs": "usr/sbin/mke2fs",
+    "dosfstools": "usr/sbin/mkfs.vfat",
+    "mtools": "usr/bin/mcopy",
+    "qemu-utils": "usr/bin/qemu-img",
+}
 """Debian packages of the tools, and where each has its program."""
+
+
+_BESIDE = {"e2fsprogs": ("libarchive13t64",)}
+"""Libraries that a program opens by name, if it needs them: mke2fs reads tars with libarchive."""
 
 
 def tools(store: Store, progress: Progress, source: Debian, *, network: bool) -> Tools:
@@ -53,7 +65,7 @@ def provision(name: str, store: Store, progress: Progress, source: Debian) -> Pa
     progress(f"getting {name}, which this machine lacks", 0, 0)
     plain = Debian(mirror=source.mirror, keyring=source.keyring)
     lock = vendored_runtime(plain) if name == RUNTIME else None
-    lock = lock or resolve(Wants((name,)), plain, arch, store, progress, refresh=False)
+    lock = lock or resolve(Wants((name, *_BESIDE.get(name, ()))), plain, arch, store, progress, refresh=False)
     cut = trim(merge(contents(lock, plain, store, progress), lock), lock, Policy())
     tree = Files(store, cut.entries, cut.dropped).tree()
     root = relocate(store.lay_down(tree), store.root / "tools" / f"{name}-{store.save(tree)[:16]}")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from oslet.run.net.netlink import CREATE, EXCL, Message, Netlink, attr, attributes, nest, text, u32
 
-_NEW_LINK, _DEL_LINK, _GET_LINK, _NEW_ADDRESS, _GET_ADDRESS = 16, 17, 18, 20, 22
+_NEW_LINK, _DEL_LINK, _GET_LINK, _NEW_ADDRESS, _DEL_ADDRESS, _GET_ADDRESS = 16, 17, 18, 20, 21, 22
 _NEW_ROUTE, _GET_ROUTE, _NEW_NEIGHBOUR = 24, 26, 28
 _UP = 1
 _MAC, _NAME, _MTU, _GROUP, _INFO, _FD = 1, 3, 4, 27, 18, 28
@@ -87,6 +87,12 @@ def address(index: int, own: IPv4Address, bits: int, *, routed: bool = True) -> 
     scope = _LINK_SCOPE + 1 if index == LOOPBACK and own.is_loopback else 0
     body = struct.pack("=BBBBI", socket.AF_INET, bits, 0, scope, index)
     return Message(_NEW_ADDRESS, CREATE, body + attr(2, own.packed) + attr(1, own.packed) + flags)
+
+
+def unaddress(index: int, own: IPv4Address, bits: int) -> Message:
+    """Take an address from a link."""
+    body = struct.pack("=BBBBI", socket.AF_INET, bits, 0, 0, index)
+    return Message(_DEL_ADDRESS, 0, body + attr(2, own.packed))
 
 
 def route(to: IPv4Network, index: int, by: IPv4Address | None = None) -> Message:

@@ -69,6 +69,17 @@ class Home:
         """Call ``work`` in a new network namespace with its descriptor, which ``work``'s caller owns from then on."""
         return self._pool.submit(self._beyond, work).result()
 
+    def within(self, fd: int, work: Callable[[], _T]) -> _T:
+        """Call ``work`` in another network namespace."""
+        return self._pool.submit(self._within, fd, work).result()
+
+    def _within(self, fd: int, work: Callable[[], _T]) -> _T:
+        try:
+            enter(fd)
+            return work()
+        finally:
+            enter(self.fd)
+
     def _beyond(self, work: Callable[[int], _T]) -> _T:
         fd = -1
         try:

@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import RLock
 
 from oslet.errors import RunError
-from oslet.run.net import links, names
+from oslet.run.net import bared, links, names
 from oslet.run.net.allowing import Allowed, allowed
 from oslet.run.net.graves import Graves
 from oslet.run.net.namespace import Home, sysctl, sysctls
@@ -140,6 +140,16 @@ class Networks:
             self._pool.give(address)
             raise RunError(f"the instance's network can't be made: {error.strerror}") from None
         return plug
+
+    def bare(self, plug: Plug) -> int:
+        """Leave a plug's cable to somebody who speaks in frames, as a guest's network card does: a descriptor of the
+        packet socket at its end. The namespace itself has no address any more."""
+        near = f"v{plug.index - FIRST:04x}"
+        try:
+            self._home.call(lambda: bared.whole(near))
+            return self._home.within(self._spaces[plug.id], lambda: bared.bare(plug.index, IPv4Address(plug.address)))
+        except OSError as error:
+            raise RunError(f"the guest's network can't be made: {error.strerror}") from None
 
     def open(self, plug: Plug, name: str, published: Sequence[Published], allow: Sequence[str] | None) -> None:
         """Let a plugged instance be what it is: its name known, its ports answering, its way out as allowed."""
@@ -322,7 +332,7 @@ class Networks:
     def _wire(self, plug: Plug, fd: int) -> int:
         """Lay the cable; called in the instance's network namespace."""
         address, gateway, index = IPv4Address(plug.address), self._pool.gateway, plug.index
-        mac = b"\2\1" + address.packed
+        mac = bared.mac(plug.address)
         _liberties()
         near = links.End(index, f"v{index - FIRST:04x}", _GATEWAY_MAC, plug.group)
         self._route.ask([

@@ -19,7 +19,8 @@ def start(record: Record, asked: wire.Carry, stdio: tuple[int, int, int]) -> int
     try:
         if records.began(record.pid) != record.pid_began:
             raise RunError(f"{record.name} has ended")
-        words = ["in", asked.path, str(record.uid), str(record.gid)] if asked.into else ["out", asked.path]
+        owner = [str(record.uid), str(record.gid)] if asked.into else []
+        words = [asked.only or ("in" if asked.into else "out"), asked.path, *owner]
         copies = [above(fd) for fd in (*stdio, target)]
         try:
             return os.posix_spawn(

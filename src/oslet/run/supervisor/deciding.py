@@ -6,24 +6,24 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from oslet.errors import RunError
-from oslet.model.instance import Arguments
+from oslet.model.instance import Arguments, Secret
 from oslet.model.oslet import File
 from oslet.model.oslet import Start as Contract
 from oslet.run import config, ids, limits, network, records, snapshots, volumes, wire
 from oslet.run.net import allowing, plug
 from oslet.run.records import Record
+from oslet.run.supervisor import machines
 from oslet.run.supervisor.facts import Facts, Layout
+from oslet.run.supervisor.machines import MachineFacts
 from oslet.run.supervisor.slots import Slot
 from oslet.store import Store
 
 _KNOWN = 8
 """How many images' facts are remembered."""
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Asked(NamedTuple):
@@ -46,7 +46,7 @@ class Decisions:
 
     def __init__(self, outer: ids.Outer) -> None:
         self._outer = outer
-        self._facts: OrderedDict[tuple[str, str], Facts] = OrderedDict()
+        self._facts: OrderedDict[tuple[str, str, str], Facts] = OrderedDict()
         self._lock = threading.Lock()
 
     def decide(self, start: wire.Start) -> Asked:
@@ -72,17 +72,23 @@ class Decisions:
                 "with --network host a port can't be published under another number",
                 hint="leave -p out, and set the application's own port by its parameter",
             )
+        if wish.hardware:
+            machines.check(wish, mode)
         name = wish.name or image.name
         layout = self._layout(start, contract, mode, name)
         return Asked(start, facts, arguments, contract, tuple(command), mode, ports, name, layout, image.rendered)
 
     def facts(self, start: wire.Start) -> Facts:
-        key = (start.image, start.tree)
+        hardware = start.wish.hardware
+        key = (start.image, start.tree, hardware.tree if hardware else "")
         with self._lock:
             if found := self._facts.get(key):
                 self._facts.move_to_end(key)
                 return found
-        found = Facts(Store(Path(start.store)), start.image, start.tree, Path(start.root), self._outer)
+        store = Store(Path(start.store))
+        found = Facts(store, start.image, start.tree, Path(start.root), self._outer)
+        if hardware:
+            found = MachineFacts(store, start.image, hardware, found, self._outer)
         with self._lock:
             self._facts[key] = found
             while len(self._facts) > _KNOWN:
@@ -99,7 +105,7 @@ class Decisions:
             image=start.image,
             tree=start.tree,
             root=start.root,
-            limits=start.wish.limits,
+            limits=machines.limits(start.wish.limits, start.wish.hardware),
             attached=volumes.chosen(
                 contract.volumes,
                 start.wish.volumes,
@@ -116,6 +122,7 @@ class Decisions:
             seccomp=start.wish.seccomp,
             calls=start.wish.calls if start.wish.seccomp != "default" else None,
             read_only=start.wish.read_only,
+            hardware=start.wish.hardware,
         )
 
 
@@ -134,7 +141,7 @@ def record(asked: Asked, slot: Slot, name: str) -> Record:
         slot=slot.id,
         uid=image.uid,
         gid=image.gid,
-        env=environment(asked.facts, (*terminal, *contract.env, *wish.env)),
+        env=asked.facts.environment((*terminal, *contract.env, *wish.env)),
         workdir=contract.workdir,
         capabilities=contract.capabilities,
         stop_signal=contract.stop_signal,
@@ -150,7 +157,9 @@ def record(asked: Asked, slot: Slot, name: str) -> Record:
         volumes=slot.volumes,
         allow=wish.allow,
         token=asked.start.token,
+        arguments={name: value for name, value in asked.arguments.values.items() if not isinstance(value, Secret)},
         attached=asked.start.attached,
+        vmm=wish.hardware.vmm if wish.hardware else "",
         watcher=slot.watcher,
         watcher_began=(records.began(slot.watcher) or 0) if slot.watcher else 0,
     )
@@ -164,10 +173,6 @@ def _interpreter(command: tuple[str, ...]) -> tuple[str, ...]:
     while options < len(command) and re.fullmatch(r"-[bBdEiIOqsSuvx]+", command[options]):
         options += 1
     return command[:options]
-
-
-def environment(facts: Facts, env: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    return tuple({"PATH": _PATH, "HOME": facts.account.home, **dict(env)}.items())
 
 
 def hostname(name: str) -> str:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from oslet.model.image import Image
 from oslet.model.tree import Entry, Tree
 from oslet.run import config, filters, ids, landlock, placing, users, volumes
+from oslet.run.asking import Hardware
 from oslet.run.limits import Limits
+from oslet.run.net.plug import Plug
+from oslet.run.placing import Node
 from oslet.run.supervisor import mounts
+from oslet.run.supervisor.launch import Launch
 from oslet.store import Store
 
+if TYPE_CHECKING:
+    from oslet.run.supervisor.deciding import Asked
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _WRITABLE = ("/tmp", "/run")
 """What a read-only instance may write to beside its volumes."""
 
@@ -32,16 +40,17 @@ class Layout(NamedTuple):
     capabilities: tuple[str, ...]
     workdir: str
     warm: tuple[str, ...] = ()
-    resolv: str = ""
     netns: int | None = -1
     seccomp: filters.Mode = "default"
     calls: tuple[str, ...] | None = None
     read_only: bool = False
+    hardware: Hardware | None = None
+    plug: Plug | None = None
 
     @property
     def key(self) -> Layout:
         """What two slots have in common when either would do."""
-        return self._replace(netns=-1, resolv="")
+        return self._replace(netns=-1, plug=None)
 
 
 class Facts:
@@ -69,17 +78,47 @@ class Facts:
         mounts.tmpfs(place, layout.limits.scratch)
         for name in ("upper", "work", "root", "volumes"):
             (place / name).mkdir()
-        folder = placing.Node(layout.workdir, 0o755, folder=True)
-        there = layout.workdir == "/" or self.index.resolve(layout.workdir) in self.index.entries
-        nodes = (*self._owned, *placing.names(layout.network, layout.resolv), *(() if there else (folder,)))
-        placing.place(place / "upper", nodes, self.index, self.root, self.mapping)
+        placing.place(place / "upper", self._nodes(layout), self.index, self.root, self.mapping)
         for number, volume in enumerate(layout.attached):
-            self._attach(place, number, volume, Path(layout.data))
+            self._attach(place, number, volume, layout)
         mounts.overlay(place / "root", self.root, place / "upper", place / "work", user=user)
 
-    def _attach(self, place: Path, number: int, volume: volumes.Volume, data: Path) -> None:
+    def _nodes(self, layout: Layout) -> tuple[Node, ...]:
+        """What the sandbox's own layer begins with."""
+        names = placing.names(layout.network, layout.plug.resolv if layout.plug else "")
+        there = layout.workdir == "/" or self.index.resolve(layout.workdir) in self.index.entries
+        folder = () if there else (Node(layout.workdir, 0o755, folder=True),)
+        return (*self._owned, *names, *folder)
+
+    def owner(self, path: str) -> tuple[int, int]:
+        """Whose a volume at ``path`` is: as in the image, but root's is the service user's, who is to write there."""
+        return volumes.owner(path, self.index, self.image.uid, self.image.gid)
+
+    def told(self, asked: Asked, hostname: str, plug: Plug | None) -> tuple[Node, ...]:
+        """The files that exist once its arguments are known."""
+        image = self.image
+        return placing.rendered(asked.rendered, image.params, asked.arguments, image.uid, image.gid)
+
+    def environment(self, env: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+        """Variables, over those that everything has."""
+        return tuple({"PATH": _PATH, "HOME": self.account.home, **dict(env)}.items())
+
+    def waiting(self, layout: Layout, *, parked: bool) -> Launch | None:
+        """What a sandbox is while it waits, if that is more than the stub: a Python that imports what the application
+        will."""
+        if not layout.warm:
+            return None
+        start = self.image.start
+        modules = ("_OSLET_WARM", " ".join(start.warm.modules))
+        return Launch((*layout.warm, "-"), (*self.environment(start.env), modules), "/", lock=self.lock(layout))
+
+    def becoming(self, asked: Asked, *, waits: bool) -> Launch:
+        """What a sandbox is told to be, but for its environment and streams. One that ``waits`` is more than a stub."""
+        return Launch(asked.command, (), asked.contract.workdir, lock=self.lock(asked.layout))
+
+    def _attach(self, place: Path, number: int, volume: volumes.Volume, layout: Layout) -> None:
         """One volume at ``place/volumes/NUMBER``: itself, or a clone whose changes are on the instance's own tmpfs."""
-        target = place / "volumes" / str(number)
+        data, target = Path(layout.data), place / "volumes" / str(number)
         target.mkdir()
         made = (volume.path, self.index, self.root, self.mapping, self.image.uid, self.image.gid)
         if isinstance(volume.host, Path):
@@ -115,7 +154,7 @@ class Facts:
             groups=self._groups,
             capabilities=layout.capabilities,
         )
-        place = f"{config.PLACE}/{number}"
+        place = Path(config.PLACE) / number
         # Of the instance's own layer, so that what is rendered there is seen. Links could lead out of it: folders only.
         folders = [p for p in _WRITABLE if (e := self.index.entries.get(p)) and e.kind == "dir"]
         kept = [(f"{place}/root{path}", path) for path in folders] if layout.read_only else []
@@ -123,11 +162,23 @@ class Facts:
             process,
             hostname=number,
             mapping=self.mapping,
-            volumes=[*kept, *((f"{place}/volumes/{n}", v.path) for n, v in enumerate(layout.attached))],
+            volumes=[*kept, *self._bound(layout, place)],
+            files=self._lent(layout),
             network=layout.netns,
             writable=not layout.read_only,
-            filters=filters.filter_of(layout.seccomp, layout.calls),
+            filters=self._filters(layout),
         )
+
+    def _bound(self, layout: Layout, place: Path) -> list[tuple[str, str]]:
+        """The volumes, as they lie beside the root, and where they are inside."""
+        return [(f"{place}/volumes/{n}", v.path) for n, v in enumerate(layout.attached)]
+
+    def _filters(self, layout: Layout) -> dict[str, Any]:
+        return filters.filter_of(layout.seccomp, layout.calls)
+
+    def _lent(self, layout: Layout) -> list[tuple[str, str]]:
+        """What of this machine is to be seen inside, and only read."""
+        return []
 
 
 def _writable(index: placing.Index, uid: int, gid: int) -> list[str]:

@@ -16,7 +16,7 @@ from oslet.run import ids, limits, placing, records, watching
 from oslet.run.filters import beyond, filter_of
 from oslet.run.supervisor import slots
 from oslet.run.supervisor.capture import Captured
-from oslet.run.supervisor.deciding import environment, hostname
+from oslet.run.supervisor.deciding import hostname
 from oslet.run.supervisor.facts import Facts, Layout
 from oslet.run.supervisor.keeper import Keeper
 from oslet.run.supervisor.slots import Slot
@@ -41,11 +41,13 @@ class Filling:
         self._keeper = keeper
         self._wiring = wiring
 
-    def fill(self, facts: Facts, layout: Layout, name: str, *, watched: bool = False) -> Slot:
-        """A slot with its folder, and its output's pipes in the keeper; called ``name``, as far as is known."""
+    def fill(self, facts: Facts, layout: Layout, name: str, *, watched: bool = False, parked: bool = False) -> Slot:
+        """A slot with its folder, and its output's pipes in the keeper; called ``name``, as far as is known. One that
+        is ``parked`` waits for a start that is to come."""
         number = secrets.token_hex(6)
         plug, netns = self._wiring.plug(layout.network, number)
-        layout = layout._replace(netns=netns, resolv=plug.resolv if plug else "")
+        cable = self._wiring.bare(plug) if plug and layout.hardware else None
+        layout = layout._replace(netns=netns, plug=plug)
         folder = records.folders(self._state) / number
         folder.mkdir(mode=0o700)
         watcher = 0
@@ -58,30 +60,31 @@ class Filling:
                 filters = watching.heard(filter_of(layout.seccomp, layout.calls), folder, paths=watched)
             slot = slots.fill(number, facts, layout, self.runtime, self._given.crun, filters=filters)
         except BaseException:
+            if cable is not None:
+                os.close(cable)
             if watcher:
                 os.kill(watcher, signal.SIGKILL)
             shutil.rmtree(folder, ignore_errors=True)
             self._wiring.close(plug)
             raise
-        slot.watcher, slot.plug = watcher, plug
+        slot.watcher, slot.plug, slot.cable = watcher, plug, cable
         slot.record = records.blank(folder)
         slot.volumes = tuple(str(v.host) for v in layout.attached if isinstance(v.host, Path))
         slot.call(hostname(name), layout.network)
         self._streams(slot, folder, facts)
         try:
-            self._warm(slot, facts, layout)
-        except RunError:  # then it isn't warm, which is all that is wrong
+            if waiting := facts.waiting(layout, parked=parked):
+                stdio = (slots.null(), slot.writing[0], slot.writing[1]) if layout.hardware else None
+                slot.wait(waiting._replace(stdio=stdio, carried=slot.cable))
+        except RunError:
             self.spill(slot)
-            return self.fill(facts, layout._replace(warm=()), name)
+            if layout.hardware:
+                raise
+            return self.fill(facts, layout._replace(warm=()), name)  # then it isn't warm, which is all that is wrong
         except BaseException:
             self.spill(slot)
             raise
         return slot
-
-    def _warm(self, slot: Slot, facts: Facts, layout: Layout) -> None:
-        if layout.warm:
-            start = facts.image.start
-            slot.warm(layout.warm, environment(facts, start.env), start.warm.modules, facts.lock(layout))
 
     def _streams(self, slot: Slot, folder: Path, facts: Facts) -> None:
         """Pipes for what it will write."""

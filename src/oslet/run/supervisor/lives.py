@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from oslet.errors import RunError
+from oslet.errors import OsletError, RunError
 from oslet.run import limits, records
 from oslet.run.config import PLACE
 from oslet.run.limits import CGROUPS
@@ -42,6 +42,13 @@ class Life:
         self.halted = threading.Event()
         self.beginning = threading.Lock()
         """Held while it is being made: an end that comes meanwhile waits."""
+        self.renewing = threading.Lock()
+        """Held by a request to begin it again: one at a time."""
+        self.renewed = threading.Event()
+        """Unset while it is to begin again because somebody asked; then ``failure`` says why it couldn't."""
+        self.failure: OsletError | None = None
+        if not record.again:
+            self.renewed.set()
         self.since = time.monotonic()
         self.failures = 0
 
@@ -53,7 +60,11 @@ class Life:
     def pause(self) -> float | None:
         """Seconds until it is to be started again, or None if it is not."""
         policy = self.record.restart
-        if self.stopping or self.asked is None or policy == "no" or (policy == "on-failure" and not self.code):
+        if self.stopping or self.asked is None:
+            return None
+        if self.record.again:
+            return 0.0
+        if policy == "no" or (policy == "on-failure" and not self.code):
             return None
         self.failures = 0 if time.monotonic() - self.since > _STEADY else self.failures + 1
         return float(min(_BACKOFF * 2 ** max(0, self.failures - 1), _LONGEST))
@@ -155,6 +166,7 @@ class Lives:
             if self._named.get(life.record.name) == life.record.id:
                 self._free(life.record.name)
         life.ended.set()
+        life.renewed.set()
 
     def left(self, name: str, folder: Path) -> None:
         """An instance of that name has ended, and left its folder."""

@@ -7,10 +7,9 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
-import msgspec
 from msgspec.structs import replace
 
 from oslet.codec import canonical
@@ -19,19 +18,21 @@ from oslet.model.oslet import Exec
 from oslet.run import cloning, config, network, placing, records, snapshots, watching, wire
 from oslet.run.asking import Clone
 from oslet.run.health import answers, healthy
+from oslet.run.living import GRACE
 from oslet.run.records import Record
+from oslet.run.supervisor import carriers, machines, preparing, renewing, slots, sweeping, visiting
 from oslet.run.supervisor import lives as living
-from oslet.run.supervisor import preparing, slots, sweeping, visiting
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.deciding import Asked, Decisions, hostname
 from oslet.run.supervisor.deciding import record as record_of
 from oslet.run.supervisor.events import Events
 from oslet.run.supervisor.filling import Filling, Given
 from oslet.run.supervisor.keeper import Death, Keeper
+from oslet.run.supervisor.launch import Launch
 from oslet.run.supervisor.lives import Life, Lives
 from oslet.run.supervisor.pools import Pools
 from oslet.run.supervisor.probing import Probing
-from oslet.run.supervisor.slots import Launch, Slot
+from oslet.run.supervisor.slots import Slot
 from oslet.run.supervisor.wiring import Wiring
 
 _TAKEN_DOWN = 10.0
@@ -96,7 +97,8 @@ class Service:
             changing = [folder for folder in begins if folder and not snapshots.within(folder)]
             for folder in changing:
                 self._at_rest(folder)
-            slot = None if start.wish.heard else self.pools.take(layout)
+            apart = start.wish.heard or (layout.hardware and start.wish.tty)
+            slot = None if apart else self.pools.take(layout)
             if slot is None:
                 preparing.prepare(self, asked, layout)
                 slot = self.filling.fill(asked.facts, layout, name, watched=start.wish.watched)
@@ -106,7 +108,7 @@ class Service:
             if slot:
                 self.filling.spill(slot)
             raise
-        if not start.wish.heard and not changing and len(begins) == len(layout.attached):
+        if not apart and not layout.hardware and not changing and len(begins) == len(layout.attached):
             self.pools.expect(layout, partial(self.filling.fill, asked.facts, layout, asked.name))
         return made
 
@@ -117,13 +119,13 @@ class Service:
         life = Life(folder, record_of(asked, slot, name), start, slot)
         with life.beginning:
             try:
-                self._furnish(asked, slot, name)
+                self.furnish(asked, slot, name)
                 if start.wish.restart != "no":
-                    self._remember(life)
+                    renewing.remember(self.keeper, life)
                 self._open(asked, life)
                 os.write(slot.record, canonical(life.record))
                 self.lives.add(life)
-                return life, self._take(asked, slot, life.record, stdio)
+                return life, self.take(asked, slot, life.record, stdio)
             except BaseException:
                 self.lives.close(life)
                 self.keeper.drop(f"{slot.id}/asked")
@@ -142,28 +144,19 @@ class Service:
                 life.record = replace(life.record, published=others)
         self.wiring.open(life.record)
 
-    def _take(self, asked: Asked, slot: Slot, record: Record, stdio: Stdio) -> int | None:
+    def take(self, asked: Asked, slot: Slot, record: Record, stdio: Stdio) -> int | None:
         if not asked.start.attached:
             for captured in slot.captured:
                 self._captures(captured)
-            stdio = (_null(), slot.writing[0], slot.writing[1])
-        return slot.take(Launch(asked.command, record.env, record.workdir, stdio, asked.facts.lock(asked.layout)))
+            stdio = (slots.null(), slot.writing[0], slot.writing[1])
+        launch = asked.facts.becoming(asked, waits=slot.waits)
+        carried = None if slot.waits else slot.cable
+        return slot.take(launch._replace(env=record.env, stdio=stdio, carried=carried))
 
-    def _furnish(self, asked: Asked, slot: Slot, name: str) -> None:
-        facts, image = asked.facts, asked.facts.image
+    def furnish(self, asked: Asked, slot: Slot, name: str) -> None:
+        facts = asked.facts
         slot.call(hostname(name), asked.network)
-        if asked.rendered:
-            nodes = placing.rendered(asked.rendered, image.params, asked.arguments, image.uid, image.gid)
-            placing.add(slot.folder, nodes, facts.index, facts.mapping)
-
-    def _remember(self, life: Life) -> None:
-        """Have the request outlive this process: secrets are in it, so in memory only."""
-        file = os.memfd_create("asked", os.MFD_CLOEXEC)
-        try:
-            os.write(file, msgspec.json.encode(life.asked))
-            self.keeper.keep(f"{life.record.id}/asked", file)
-        finally:
-            os.close(file)
+        placing.add(slot.folder, facts.told(asked, hostname(name), slot.plug), facts.index, facts.mapping)
 
     # Entering
 
@@ -190,11 +183,17 @@ class Service:
         """One more command in an instance: its pid, and the other end of its terminal. RunError if it can't be run."""
         life = self.running(asked.ref)
         record = life.record
-        uid, gid = asked.user or (record.uid, record.gid)
-        workdir = asked.workdir or record.workdir
-        process = config.process(
-            config.Process(("/proc/self/fd/4",), (), "/", uid, gid, capabilities=record.capabilities)
-        )
+        user = asked.user or (record.uid, record.gid)
+        env = {**dict(record.env), **dict(asked.env)}
+        launch = Launch(asked.command, tuple(env.items()), asked.workdir or record.workdir, stdio)
+        if not record.vmm:
+            return self._enter(life, launch, user)
+        return self._enter(life, machines.inside(launch, user, asked.tty), (record.uid, record.gid))
+
+    def _enter(self, life: Life, launch: Launch, user: tuple[int, int]) -> tuple[int, int | None]:
+        """One more process in an instance's sandbox."""
+        record = life.record
+        process = config.process(config.Process(("/proc/self/fd/4",), (), "/", *user, capabilities=record.capabilities))
         try:
             slot = slots.enter(record.slot, process, self.runtime, self.given.crun, life.groups)
         except RunError as error:
@@ -202,12 +201,26 @@ class Service:
                 raise RunError(f"{record.name} has ended") from None
             raise error
         self.execs[slot.pid] = threading.Event()
-        env = {**dict(record.env), **dict(asked.env)}
         try:
-            return slot.pid, slot.take(Launch(asked.command, tuple(env.items()), workdir, stdio))
+            return slot.pid, slot.take(launch)
         except RunError:
             self.execs.pop(slot.pid, None)
             raise
+
+    def carry(self, asked: wire.Carry, stdio: tuple[int, int, int]) -> int:
+        """Carry an instance's files to or from a client's streams; an exit code. RunError if nobody can."""
+        life = self.running(asked.ref)
+        if not life.record.vmm:
+            return os.waitstatus_to_exitcode(os.waitpid(carriers.start(life.record, asked, stdio), 0)[1])
+        launch = Launch(machines.carrying(asked), (), "/", stdio)
+        pid, _ = self._enter(life, launch, (life.record.uid, life.record.gid))
+        return self.ended(pid)
+
+    def ended(self, pid: int) -> int:
+        """The exit code of a process that entered an instance, once it has one."""
+        if event := self.execs.get(pid):
+            event.wait()
+        return self.codes.pop(pid, 137)
 
     def well(self, asked: wire.Probe) -> bool:
         """Whether an instance answers at its own address."""
@@ -263,13 +276,13 @@ class Service:
         if pause is not None:
             self.events.tell("restart", life.record, code=code)
             records.write(life.folder, replace(life.record, restarting=True))
-            threading.Thread(target=self._restart, args=(life, pause), daemon=True).start()
+            threading.Thread(target=renewing.begin, args=(self, life, pause), daemon=True).start()
             return
         records.end(life.folder, code)
         self.close(life)
 
     def close(self, life: Life) -> None:
-        for what in ("asked", "process"):
+        for what in ("asked", "next", "process"):
             self.keeper.drop(f"{life.record.id}/{what}")
         self.events.tell("exit", life.record, code=life.code)
         if life.record.remove and not life.record.attached:
@@ -277,44 +290,6 @@ class Service:
         else:
             self.lives.left(life.record.name, life.folder)
         self.lives.close(life)
-
-    def _restart(self, life: Life, pause: float) -> None:
-        if life.asked is None or life.halted.wait(pause):
-            records.end(life.folder, life.code)
-            return self.close(life)
-        slot: Slot | None = None
-        try:
-            asked = self.decisions.decide(life.asked)._replace(published=life.record.published)
-            layout = self.decisions.layout(asked, life.record.name)
-            slot = self.pools.take(layout)
-            if slot is None:
-                preparing.prepare(self, asked, layout)
-                slot = self.filling.fill(asked.facts, layout, life.record.name)
-            with life.beginning:
-                if life.stopping:
-                    raise RunError("it is to end")
-                self._again(life, asked, slot)
-        except (RunError, OSError):
-            if slot:
-                self.filling.spill(slot)
-            self.end(life, life.code if life.stopping else 126)
-
-    def _again(self, life: Life, asked: Asked, slot: Slot) -> None:
-        """Let a life go on in another slot."""
-        self._furnish(asked, slot, life.record.name)
-        for captured, stream in zip(slot.captured, (records.STDOUT, records.STDERR)):
-            captured.into(life.folder / stream)
-        record = replace(
-            record_of(asked, slot, life.record.name),
-            id=life.record.id,
-            created=life.record.created,
-            restarts=life.record.restarts + 1,
-        )
-        self.wiring.open(record)
-        records.write(life.folder, record)
-        shutil.rmtree(records.folders(self.state) / slot.id)  # only now: until then it tells whose the cgroups are
-        self.lives.again(life, record, slot)
-        self._take(asked, slot, record, None)
 
     def stop(self, asked: wire.Stop) -> int:
         """End an instance, if it hasn't; its exit code."""
@@ -345,20 +320,17 @@ class Service:
             if (process := kept.pop(f"{record.id}/process", None)) is not None:
                 self.processes[record.id] = process
             over = record.boot != records.boot() or (folder / records.EXIT).exists()
-            if over or not (record.restarting or records.there(record)):
+            if over or not (record.restarting or record.again or records.there(record)):
                 if record.remove and not record.attached:
                     self.lives.remove(folder)
                 else:
                     self.lives.left(record.name, folder)
                 continue
-            if not (record.restarting or record.restarts or slots.became(record.pid)):
+            if not (record.restarting or record.restarts or record.again or slots.became(record.pid)):
                 (folder / records.RECORD).unlink()  # its client had no answer, and asks again
                 continue
-            asked = kept.pop(f"{record.id}/asked", None)
-            if asked is None:  # its keeper and its supervisor were killed together, and what it was asked with is lost
-                record = replace(record, restart="no")
-                records.write(folder, record)
-            life = Life(folder, record, _asked(asked))
+            record, asked = renewing.known(folder, record, kept)
+            life = Life(folder, record, asked)
             for short, stream in (("out", records.STDOUT), ("err", records.STDERR)):
                 if (pipe := kept.pop(f"{record.slot}/{short}", None)) is not None:
                     life.captured.append(Captured(pipe, folder / stream))
@@ -373,21 +345,8 @@ class Service:
         for life in self.lives:  # only now: the next sandbox of one isn't to be swept away
             if life.record.restarting and not records.there(life.record):
                 self.end(life, life.code)  # else the keeper has yet to tell of the end before
-
-
-def _asked(file: int | None) -> wire.Start | None:
-    """What an instance was asked to be, as an earlier supervisor had the keeper keep it."""
-    if file is None:
-        return None
-    try:
-        return msgspec.json.decode(os.pread(file, wire.MOST, 0), type=wire.Start)
-    finally:
-        os.close(file)
-
-
-@cache
-def _null() -> int:
-    return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+            elif life.record.again:
+                threading.Thread(target=renewing.finish, args=(life.record, GRACE), daemon=True).start()
 
 
 def _number(name: str) -> int:

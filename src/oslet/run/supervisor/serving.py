@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from oslet.errors import OsletError, RunError
 from oslet.run import records, wire
-from oslet.run.supervisor import carriers, preparing, worded
 from oslet.run.supervisor import lives as living
+from oslet.run.supervisor import preparing, renewing, worded
 from oslet.run.supervisor.deciding import Asked
 from oslet.run.supervisor.hearing import Hearing
 from oslet.run.supervisor.lives import Life
@@ -105,6 +105,9 @@ class Serving:
                     self._wait(connection, request)
                 case wire.Stop():
                     self._answer(connection, wire.Ended(self.service.stop(request)))
+                case wire.Restart():
+                    life = renewing.renew(self.service, request)
+                    self._answer(connection, wire.Started(records.begun(life.record), self._notice(life)))
                 case wire.Park():
                     self._park(connection, request)
                 case wire.Copy():
@@ -144,7 +147,15 @@ class Serving:
             os.close(terminal)
         self.service.lives.discard(life)
         self.service.events.tell("start", life.record)
+        if not asked.start.attached and asked.start.wish.restart == "no":
+            self._remember(life)
         return self._attach(connection, life, held=True) if asked.start.attached else connection.close()
+
+    def _remember(self, life: Life) -> None:
+        """So that the next supervisor can begin it again. Only now, when nobody waits for it."""
+        with life.beginning, suppress(RunError):
+            if not life.ended.is_set():
+                renewing.remember(self.service.keeper, life)
 
     def _notice(self, life: Life) -> str:
         if not (obstacle := self.service.wiring.obstacle(life.record)):
@@ -160,21 +171,17 @@ class Serving:
                 pid, terminal = service.enter(request, stdio)
             else:
                 pid, terminal = service.visit(request, stdio)
-        event = service.execs.get(pid)
         instance = records.observe(*records.find(service.state, request.ref))
         wire.send(connection, wire.Started(replace(instance, pid=pid)), () if terminal is None else (terminal,))
         if terminal is not None:
             os.close(terminal)
-        if event:
-            event.wait()
-        self._answer(connection, wire.Ended(service.codes.pop(pid, 137)))
+        self._answer(connection, wire.Ended(service.ended(pid)))
 
     def _carry(self, request: wire.Carry, fds: tuple[int, ...]) -> int:
         with _given(fds) as stdio:
             if stdio is None:
                 raise RunError("a copy comes with three descriptors")
-            carrier = carriers.start(self.service.running(request.ref).record, request, stdio)
-        return os.waitstatus_to_exitcode(os.waitpid(carrier, 0)[1])
+            return self.service.carry(request, stdio)
 
     def _wait(self, connection: socket.socket, request: wire.Wait) -> None:
         folder, record = records.find(self.service.state, request.ref)
@@ -218,7 +225,7 @@ class Serving:
         service = self.service
         asked = service.decisions.decide(request.like)
         preparing.prepare(service, asked, asked.layout)
-        fill = partial(service.filling.fill, asked.facts, asked.layout, asked.name)
+        fill = partial(service.filling.fill, asked.facts, asked.layout, asked.name, parked=True)
         lease = object() if request.held else None
         try:
             service.pools.keep(asked.layout, request.count, fill, lease)

@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from oslet.errors import RunError
 from oslet.run import config, limits, native, placing, records
@@ -25,6 +25,7 @@ from oslet.run.monitor import above, complaints, readable
 from oslet.run.supervisor import mounts
 from oslet.run.supervisor.capture import Captured
 from oslet.run.supervisor.facts import Facts, Layout
+from oslet.run.supervisor.launch import Launch
 
 _MAGIC = 0x314C534F
 _TERMINAL, _WARM, _LOCKED, _CARRIED = 1, 2, 4, 8
@@ -37,21 +38,10 @@ _WAITS = "oslet-slot"
 """The name of a process that waits in a slot, proc_pid_comm(5); an ended one has it still."""
 
 
-class Launch(NamedTuple):
-    """What a slot is to become. ``stdio`` of None means a terminal of its own; ``lock`` are Landlock's rules for it;
-    ``carried`` is one more descriptor, which it has as 4."""
-
-    command: tuple[str, ...]
-    env: tuple[tuple[str, str], ...]
-    workdir: str
-    stdio: tuple[int, int, int] | None = None
-    lock: bytes = b""
-    carried: int | None = None
-
-
 class Slot:
     """One sandbox: its id, the stub's pid and when that began, its cgroups, and what is prepared for its take: its root
-    as a folder, descriptors of its hosts(5) and hostname(5) and of its record, and pipes for its output."""
+    as a folder, descriptors of its hosts(5) and hostname(5) and of its record, pipes for its output, and a
+    guest's cable."""
 
     def __init__(self, id: str, pid: int, root: int, control: socket.socket, groups: tuple[Path, ...]) -> None:  # noqa: A002
         self.id = id
@@ -65,6 +55,8 @@ class Slot:
         self.plug: Any = None
         self.watcher = 0
         self.record = -1
+        self.waits = False
+        self.cable: int | None = None
         self.volumes: tuple[str, ...] = ()
         self._name = ""
         self._root = root
@@ -92,20 +84,19 @@ class Slot:
         why = os.strerror(number) if said != b"gone" else "its sandbox has ended"
         raise RunError(f"the command can't be run: {launch.command[0]}: {why}")
 
-    def warm(
-        self, command: tuple[str, ...], env: tuple[tuple[str, str], ...], modules: tuple[str, ...], lock: bytes
-    ) -> None:
-        """Have it import the application's ``modules`` while it waits. RunError if it can't be a Python that does."""
-        environment = (*env, ("_OSLET_WARM", " ".join(modules)))
-        wanted = Launch((*command, "-"), environment, "/", (_warm(), _out(), _out()), lock)
+    def wait(self, launch: Launch) -> None:
+        """Have it be a program that waits in the stub's stead, and is told what the stub would be. What it writes
+        meanwhile is lost unless ``launch`` says where to. RunError if it can't be one that does."""
+        waiting = launch._replace(stdio=launch.stdio or (_warm(), _out(), _out()))
         self._control.settimeout(_PATIENCE)
         try:
-            self._control.sendmsg([message(wanted, _WARM)], _rights(wanted))
+            self._control.sendmsg([message(waiting, _WARM)], _rights(waiting))
             said = self._control.recv(4)
         except OSError:
             said = b""
         if said != b"w":
-            raise RunError(f"{command[0]} can't be warmed", hint="is it a Python?")
+            raise RunError(f"{launch.command[0]} can't wait for its arguments", hint="is it a Python?")
+        self.waits = True
 
     def call(self, name: str, network: str) -> None:
         """Tell it its host's name."""
@@ -120,10 +111,10 @@ class Slot:
     def close(self) -> None:
         """Let go of what was for its take. What captures its output goes on."""
         self._control.close()
-        for fd in (*self.names, *self.writing, self.record, self._root):
-            if fd >= 0:
+        for fd in (*self.names, *self.writing, self.record, self._root, self.cable):
+            if fd is not None and fd >= 0:
                 os.close(fd)
-        self.names, self.writing, self.record, self._root = [], [], -1, -1
+        self.names, self.writing, self.record, self._root, self.cable = [], [], -1, -1, None
 
 
 def message(launch: Launch, flags: int = 0) -> bytes:
@@ -289,6 +280,11 @@ def _make(words: list[str], place: Path, id: str, theirs: socket.socket) -> int:
 @cache
 def _out() -> int:
     return os.open(_NULL, os.O_WRONLY | os.O_CLOEXEC)
+
+
+@cache
+def null() -> int:
+    return os.open(_NULL, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _warm() -> int:

@@ -7,7 +7,6 @@ import copy
 import os
 import secrets
 from pathlib import Path
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -16,9 +15,10 @@ from oslet.run import config, ids, placing, records
 from oslet.run.limits import Limits
 from oslet.run.records import Record
 from oslet.run.supervisor import slots
-from oslet.run.supervisor.deciding import Asked, environment, hostname
+from oslet.run.supervisor.deciding import Asked, hostname
 from oslet.run.supervisor.facts import Facts
-from oslet.run.supervisor.slots import Launch, Slot
+from oslet.run.supervisor.launch import Launch
+from oslet.run.supervisor.slots import Slot
 
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "KILL", "NET_RAW", "SYS_PTRACE")
 """What looking needs. They hold in the instance's own user namespace, so not for anything of the machine's."""
@@ -37,7 +37,7 @@ def visit(record: Record, asked: Asked, runtime: Path, crun: Path, outer: ids.Ou
     spaces = _namespaces(record)
     number = f"visit-{secrets.token_hex(6)}"
     try:
-        slot = slots.fill(number, facts, layout, runtime, crun, filters=_filters(), joined=spaces)
+        slot = slots.fill(number, facts, layout, runtime, crun, filters=config.seccomp(CALLS), joined=spaces)
     except RunError as error:
         if not records.alive(record):
             raise RunError(f"{record.name} has ended") from None
@@ -49,13 +49,8 @@ def visit(record: Record, asked: Asked, runtime: Path, crun: Path, outer: ids.Ou
     for fd, text in zip(slot.names, (placing.hosts(name, record.network), f"{name}\n".encode()), strict=True):
         os.pwrite(fd, text, 0)
     (slot.folder / PLACE).symlink_to("/proc/1/root")
-    env = dict(environment(facts, (*asked.contract.env, *asked.start.wish.env)))
+    env = dict(facts.environment((*asked.contract.env, *asked.start.wish.env)))
     return slot, Launch(asked.command, tuple(env.items()), "/")
-
-
-def _filters() -> dict[str, Any]:
-    filters = config.seccomp()
-    return {**filters, "syscalls": [*filters["syscalls"], {"names": list(CALLS), "action": "SCMP_ACT_ALLOW"}]}
 
 
 def _facts(facts: Facts, record: Record, outer: ids.Outer) -> Facts:

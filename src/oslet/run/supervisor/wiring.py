@@ -42,6 +42,10 @@ class Wiring:
         plug = self._networks().plug(network, number)
         return plug, self._networks().namespace(plug)
 
+    def bare(self, plug: Plug) -> int:
+        """A plug's cable as a descriptor, for a guest that speaks in frames."""
+        return self._networks().bare(plug)
+
     def open(self, record: Record) -> None:
         """Let an instance be reached, and reach. RunError when a port is taken."""
         if record.plug:

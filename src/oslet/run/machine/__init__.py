@@ -1,0 +1,1 @@
+"""Virtual machines: what a guest is given, as the command line or the API calls of one monitor each."""

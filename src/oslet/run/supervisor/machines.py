@@ -1,0 +1,217 @@
+"""Machines: a sandbox whose root is a virtual machine monitor's, and what its guest is told (docs/machines.md).
+
+What it becomes is the shim, with the monitor as its child; the image is a disk of the guest's. All that is around a
+sandbox is as it is for a container.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from oslet.errors import RunError
+from oslet.formats import boot as records
+from oslet.model.boot import Boot, Disk, GuestFile, Identity, User
+from oslet.model.oslet import SecretFile
+from oslet.run import config, copying, ids, landlock, native, placing, wire
+from oslet.run.asking import Hardware, Wish
+from oslet.run.limits import Limits
+from oslet.run.machine import disks, guest, qemu, uml
+from oslet.run.net import bared
+from oslet.run.net.plug import Plug
+from oslet.run.placing import Node
+from oslet.run.supervisor.facts import Facts, Layout
+from oslet.run.supervisor.launch import Launch
+from oslet.run.volumes import Volume
+from oslet.store import Store
+
+if TYPE_CHECKING:
+    from oslet.run.supervisor.deciding import Asked
+
+SHIM, IMAGE, PLACE, DISKS = "/oslet/shim", "/oslet/image", "/oslet/run", "/oslet/disks"
+_OVERHEAD = 192 << 20
+"""Bytes that a monitor needs beside its guest's memory: translated code, for one that computes itself."""
+_SEED = 32
+_CAPABILITIES = (
+    *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP"),
+    *("LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER"),
+    *("SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE"),
+    *("SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP"),
+    *("MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF"),
+    "CHECKPOINT_RESTORE",
+)
+"""By their numbers, linux/capability.h."""
+
+
+def check(wish: Wish, network: str) -> None:
+    """RunError for what a microVM can't have."""
+    if network == "host":
+        raise RunError("a microVM has a network card of its own", hint="leave --network host out; ports are published")
+    if wish.heard:
+        raise RunError("what happens in a microVM can't be watched from outside", hint="audit it as a container")
+
+
+def limits(wanted: Limits, hardware: Hardware | None) -> Limits:
+    """What the sandbox of a monitor may use, if its guest is to use what is ``wanted``."""
+    if hardware is None:
+        return wanted
+    memory = wanted.memory and max(wanted.memory, hardware.memory) + _OVERHEAD
+    return replace(wanted, memory=memory, scratch=max(wanted.scratch, hardware.memory + _OVERHEAD))
+
+
+def inside(launch: Launch, user: tuple[int, int], tty: bool) -> Launch:
+    """What a sandbox's further process is told to be, so that ``launch`` happens in the guest."""
+    words = [SHIM, "exec", f"{PLACE}/agent", *(["-t"] if tty else []), "-u", f"{user[0]}:{user[1]}"]
+    return launch._replace(command=(*words, "-w", launch.workdir, "--", *launch.command), workdir="/")
+
+
+def carrying(asked: wire.Carry) -> tuple[str, ...]:
+    """The words that carry files of the guest's. RunError for what its agent can't do."""
+    if asked.only not in ("", "read"):
+        raise RunError("a guest's agent removes no files", hint="oslet exec, if the image has a program for that")
+    return (SHIM, asked.only or ("unpack" if asked.into else "pack"), f"{PLACE}/agent", asked.path)
+
+
+class MachineFacts(Facts):
+    """One image in one monitor; ``container`` are the image's own."""
+
+    def __init__(self, store: Store, image: str, hardware: Hardware, container: Facts, outer: ids.Outer) -> None:
+        super().__init__(store, image, hardware.tree, Path(hardware.root), outer)
+        self.account = container.account
+        self._container = container
+
+    def _nodes(self, layout: Layout) -> tuple[Node, ...]:
+        uid, gid = self.image.uid, self.image.gid
+        return (
+            *super()._nodes(layout._replace(workdir="/")),
+            Node(PLACE, 0o700, uid, gid, folder=True),
+            Node(f"{PLACE}/vmm", 0o400, uid, gid, data=b"".join(word.encode() + b"\0" for word in self._vmm(layout))),
+            Node(f"{PLACE}/setup", 0o400, uid, gid, data=records.encode(self._setup(layout))),
+        )
+
+    def _vmm(self, layout: Layout) -> tuple[str, ...]:
+        """The monitor's words, after what it has to have in its environment."""
+        hardware = layout.hardware
+        assert hardware
+        wanted = guest.Guest(
+            kernel=f"{IMAGE}/kernel",
+            initramfs=f"{IMAGE}/initramfs",
+            root=f"{IMAGE}/root.erofs",
+            memory=hardware.memory,
+            cpus=hardware.cpus,
+            disks=tuple(guest.Disk(f"{DISKS}/{n}", serial=f"volume{n}") for n in range(len(layout.attached))),
+            network="fd" if layout.plug else "none",
+            mac=_mac(layout.plug) if layout.plug else "",
+            hold=True,
+            bus=hardware.bus,
+            words=("oslet.from=initramfs",),
+        )
+        if hardware.vmm == "uml":
+            return (*(f"{name}={value}" for name, value in uml.ENVIRONMENT), *uml.command(wanted))
+        return qemu.command(wanted, hardware.program, kvm=hardware.kvm)
+
+    def _setup(self, layout: Layout) -> Boot:
+        plug, image = layout.plug, self.image
+        owners = [self._container.owner(volume.path) for volume in layout.attached]
+        return Boot(
+            user=User(image.uid, image.gid, self._groups, mask(layout.capabilities)),
+            identity=Identity(address=f"{plug.address}/32", gateway=plug.gateway) if plug else Identity(),
+            disks=tuple(
+                Disk(_device(n, layout), volume.path, owner=owner)
+                for n, (volume, owner) in enumerate(zip(layout.attached, owners, strict=True))
+            ),
+            read_only=layout.read_only,
+        )
+
+    def told(self, asked: Asked, hostname: str, plug: Plug | None) -> tuple[Node, ...]:
+        """One boot record: the rendered files are the guest's."""
+        uid, gid = self.image.uid, self.image.gid
+        names = {"/etc/hosts": placing.hosts(hostname, asked.network), "/etc/hostname": f"{hostname}\n".encode()}
+        resolver = plug.resolv.encode() if plug else b""
+        files = [GuestFile(path, data) for path, data in {**names, "/etc/resolv.conf": resolver}.items()]
+        secret = {file.path for file in asked.rendered if isinstance(file.content, SecretFile)}
+        for node in self._container.told(asked, hostname, plug):
+            made = GuestFile(node.path, node.data or b"", node.mode, node.uid, node.gid, secret=node.path in secret)
+            files.append(made)
+        start = Boot(
+            workdir=asked.contract.workdir,
+            identity=Identity(hostname=hostname, seed=os.urandom(_SEED)),
+            files=tuple(files),
+        )
+        return (Node(f"{PLACE}/start", 0o400, uid, gid, data=records.encode(start)),)
+
+    def waiting(self, layout: Layout, *, parked: bool) -> Launch | None:
+        """A guest that waits: worth its memory only where somebody asked for it."""
+        return Launch((SHIM, PLACE), (), "/", lock=self.lock(layout)) if parked else None
+
+    def becoming(self, asked: Asked, *, waits: bool) -> Launch:
+        words = () if waits else (SHIM, PLACE, "--")
+        return Launch((*words, *asked.command), (), "/", lock=self.lock(asked.layout))
+
+    def lock(self, layout: Layout) -> bytes:
+        """The monitor may write where its slot has something for it."""
+        homes = [PLACE, *(f"{DISKS}/{n}" for n in range(len(layout.attached)))]
+        return landlock.pack(landlock.rules((), homes, read_only=False))
+
+    def _attach(self, place: Path, number: int, volume: Volume, layout: Layout) -> None:
+        """One volume as a disk: a file in the volume's folder, or, of a clone, on the instance's own tmpfs."""
+        file = _disk(place, number, volume)
+        if not file.exists():
+            self._make(file, volume, layout)
+        opened = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            placing.own(opened, self.image.uid, self.image.gid, self.mapping)
+        finally:
+            os.close(opened)
+
+    def _make(self, file: Path, volume: Volume, layout: Layout) -> None:
+        """A disk with what the volume's folder has, or what it is to begin as."""
+        of = volume.host if isinstance(volume.host, Path) else Path(volume.host.of) if volume.host.of else None
+        if of and of.is_dir() and (of / disks.FILE).exists():
+            copying.copy_file(of / disks.FILE, file)
+            return
+        if of is None or not of.is_dir() or not any(of.iterdir()):
+            of = volume.first
+        container, owner = self._container, self._container.owner(volume.path)
+        image = disks.of_image(container.index, container.root, volume.path, owner)
+        content = disks.of_folder(of, self.mapping) if of else image
+        assert layout.hardware
+        disks.disk(file, Path(layout.hardware.mke2fs), content, owner=owner)
+
+    def _bound(self, layout: Layout, place: Path) -> list[tuple[str, str]]:
+        return [(str(_disk(place, n, volume)), f"{DISKS}/{n}") for n, volume in enumerate(layout.attached)]
+
+    def _filters(self, layout: Layout) -> dict[str, Any]:
+        """User-mode Linux is its processes' tracer."""
+        return config.seccomp(("ptrace", "personality") if layout.hardware and layout.hardware.vmm == "uml" else ())
+
+    def _lent(self, layout: Layout) -> list[tuple[str, str]]:
+        hardware = layout.hardware
+        assert hardware
+        device = [("/dev/kvm", "/dev/kvm")] if hardware.kvm else []
+        return [(hardware.sealed, IMAGE), (str(native.program("shim")), SHIM), *device]
+
+
+def mask(capabilities: Sequence[str]) -> int:
+    """Capabilities as bits."""
+    return sum(1 << _CAPABILITIES.index(name.removeprefix("CAP_")) for name in capabilities)
+
+
+def _device(number: int, layout: Layout) -> str:
+    """How the guest finds a volume. User-mode Linux's disks have no serial numbers; its first one is the root."""
+    uml = layout.hardware and layout.hardware.vmm == "uml"
+    return f"/dev/ubd{chr(ord('b') + number)}" if uml else f"serial:volume{number}"
+
+
+def _disk(place: Path, number: int, volume: Volume) -> Path:
+    """Where a volume's disk is."""
+    return volume.host / disks.FILE if isinstance(volume.host, Path) else place / f"disk{number}"
+
+
+def _mac(plug: Plug) -> str:
+    """The address of its cable's end, which the switch knows it by."""
+    return ":".join(f"{byte:02x}" for byte in bared.mac(plug.address))

@@ -1,0 +1,71 @@
+"""Hardware: what an image needs beside itself to start as a microVM. A monitor, a kernel, and both sealed with it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from oslet.build.machine.seal import INITRAMFS, KERNEL, Core
+from oslet.model.source import Debian
+from oslet.run.asking import Hardware
+from oslet.run.machine import memory
+from oslet.run.machine.choosing import choose
+from oslet.run.machine.kvm import Kvm, kvm
+from oslet.workspace.kernels import Made, kernel
+from oslet.workspace.machines import sealed_machine, tool
+from oslet.workspace.vmms import vmm
+
+if TYPE_CHECKING:
+    from oslet.model.image import Built
+    from oslet.model.kernel import Target
+    from oslet.run.asking import Wish
+    from oslet.workspace import Workspace
+
+
+def hardware(workspace: Workspace, built: Built, wish: Wish) -> Hardware:
+    """What a start with this wish runs on; each part comes from the store or is made, which takes minutes for a kernel.
+    RunError for a monitor that can't be had here."""
+    answer = _Asked(workspace)
+    name = choose(wish.microvm or "auto", answer)
+    with_kvm = name != "uml" and answer().works
+    target: Target = "uml" if name == "uml" else "microvm"
+    made = kernel(workspace, built, wish.kernel, target)
+    monitor = vmm("qemu" if name == "qemu" else name, workspace.store, workspace.progress, Debian())
+    disks = built.image.start.volumes or wish.volumes
+    sealed = sealed_machine(workspace, built.image, core(made, target))
+    size = wish.limits.memory or built.image.start.machine.memory
+    if target != "uml":
+        memory.check(size, memory.least(sealed / KERNEL, sealed / INITRAMFS))
+    return Hardware(
+        vmm=name,
+        tree=monitor.tree,
+        root=str(monitor.root),
+        program=monitor.program,
+        sealed=str(sealed),
+        memory=size,
+        cpus=math.ceil(wish.limits.cpus or 1) if with_kvm else 1,
+        kvm=with_kvm,
+        bus="pci" if made.kernel.name == "distribution" else "mmio",
+        mke2fs=str(tool(workspace, "e2fsprogs", "mke2fs")) if disks else "",
+    )
+
+
+def core(made: Made, target: Target) -> Core:
+    """A kernel as its monitor boots it: user-mode Linux is a program, QEMU's microvm enters the ELF file by PVH."""
+    if target == "uml":
+        return Core(made.key, made.folder / "linux")
+    image = "bzImage" if made.kernel.name == "distribution" else "vmlinux"
+    return Core(made.key, made.folder / image, made.modules)
+
+
+class _Asked:
+    """KVM, asked when somebody wants to know, and once."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._answer: Kvm | None = None
+
+    def __call__(self) -> Kvm:
+        if self._answer is None:
+            self._answer = kvm(self._workspace.places.state)
+        return self._answer
