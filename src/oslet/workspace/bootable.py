@@ -147,16 +147,20 @@ def _tools(workspace: Workspace) -> disks.Tools:
 
 
 def _deliver(workspace: Workspace, disk: Path, file: Path, form: Format, image: str) -> None:
-    """The disk at its place, in its form: a name that appears at once."""
-    new = file.with_name(f".{file.name}.{os.getpid()}")
+    """The disk at its place, in its form: a name that appears at once. A VMDK holds the name it is made under."""
+    made = disk.with_name(f"disk.{form}")
     options = {"raw": [], "qcow2": ["-c"], "vmdk": ["-o", "subformat=streamOptimized"]}[form]
     words = [str(machines.tool(workspace, "qemu-utils")), "convert", "-f", "raw", "-O", form, *options]
-    done = subprocess.run([*words, str(disk), str(new)], capture_output=True, text=True, errors="replace", check=False)
+    done = subprocess.run([*words, str(disk), str(made)], capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode:
+        raise BuildError(f"qemu-img can't make a {form} disk", where=done.stderr.strip()[-300:])
+    if form == "vmdk":
+        _identify(made, image)
+    new = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        if done.returncode:
-            raise BuildError(f"qemu-img can't make a {form} disk", where=done.stderr.strip()[-300:])
-        if form == "vmdk":
-            _identify(new, image)
+        with made.open("rb") as source, new.open("wb") as target:
+            target.truncate(made.stat().st_size)
+            disks.copy(source, target.fileno(), 0)
         new.chmod(0o644)
         new.replace(file)
     finally:

@@ -23,6 +23,7 @@ PROVISIONED = {
     "dosfstools": "usr/sbin/mkfs.vfat",
     "mtools": "usr/bin/mcopy",
     "qemu-utils": "usr/bin/qemu-img",
+    "cryptsetup-bin": "usr/sbin/veritysetup",
 }
 """Debian packages of the tools, and where each has its program."""
 

@@ -12,7 +12,7 @@ import subprocess
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from oslet.build.machine.erofs import uuid as named
 from oslet.errors import BuildError
@@ -20,6 +20,7 @@ from oslet.formats import gpt, pe
 from oslet.formats.verity import BLOCK, Verity, verity
 
 MIB = 1 << 20
+_PIECE = 64 << 10
 EFI = 64 * MIB
 """Bytes of the EFI partition at least: FAT32 has no fewer than 65525 clusters."""
 SLOT = 16 * MIB
@@ -87,21 +88,21 @@ def assemble(
     placed = gpt.gpt(named(f"{image} disk"), parts)
     esp = file.with_name(f"{file.name}.esp")
     try:
-        _esp(esp, efi, loader, named(f"{image} fat")[:8], tools)
+        _esp(esp, efi, loader, tools)
         with file.open("wb") as disk:
             disk.truncate(placed.size)
             for start, content in zip(placed.starts, (esp, filled.root)):
-                _copy(content, disk.fileno(), start)
+                _place(content, disk.fileno(), start)
             _write(disk.fileno(), filled.tree.data, placed.starts[2])
             for start, (_, path) in zip(placed.starts[5:], data):
-                _copy(path, disk.fileno(), start)
+                _place(path, disk.fileno(), start)
             _write(disk.fileno(), placed.head, 0)
             _write(disk.fileno(), placed.tail, placed.size - len(placed.tail))
     finally:
         esp.unlink(missing_ok=True)
 
 
-def _esp(file: Path, size: int, loader: bytes, serial: str, tools: Tools) -> None:
+def _esp(file: Path, size: int, loader: bytes, tools: Tools) -> None:
     program = file.with_name(f"{file.name}.efi")
     program.write_bytes(loader)
     os.utime(program, (315532800, 315532800))  # 1980, where FAT's time begins
@@ -109,7 +110,7 @@ def _esp(file: Path, size: int, loader: bytes, serial: str, tools: Tools) -> Non
         file.unlink(missing_ok=True)
         with file.open("wb") as made:
             made.truncate(size)
-        _run([str(tools.mkfs_vfat), "-F", "32", "-s", "1", "-i", serial, "--invariant", "-n", "ESP", str(file)])
+        _run([str(tools.mkfs_vfat), "-F", "32", "-s", "1", "--invariant", "-n", "ESP", str(file)])
         folders = ["::/EFI", f"::/{LOADER.rpartition('/')[0]}"]
         _run([str(tools.mmd), "-i", str(file), *folders])
         _run([str(tools.mcopy), "-m", "-i", str(file), str(program), f"::/{LOADER}"])
@@ -133,13 +134,17 @@ def _blocks(file: Path) -> Iterator[bytes]:
             yield block.ljust(BLOCK, b"\0")
 
 
-def _copy(source: Path, target: int, at: int) -> None:
-    """A file's content, without its holes, to ``at`` in another."""
+def _place(source: Path, target: int, at: int) -> None:
     with source.open("rb") as stream:
-        while chunk := stream.read(MIB):
-            if chunk.count(0) != len(chunk):
-                _write(target, chunk, at)
-            at += len(chunk)
+        copy(stream, target, at)
+
+
+def copy(stream: IO[bytes], target: int, at: int) -> None:
+    """A file's content to ``at`` in another, which keeps its holes where there is nothing but zeros."""
+    while chunk := stream.read(_PIECE):
+        if chunk.count(0) != len(chunk):
+            _write(target, chunk, at)
+        at += len(chunk)
 
 
 def _write(target: int, data: bytes, at: int) -> None:
