@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from oslet.build.machine.seal import Core
+from oslet.build.machine.seal import INITRAMFS, KERNEL, Core
 from oslet.model.source import Debian
 from oslet.run.asking import Hardware
+from oslet.run.machine import memory
 from oslet.run.machine.choosing import choose
 from oslet.run.machine.kvm import Kvm, kvm
 from oslet.workspace.kernels import Made, kernel
@@ -31,13 +32,17 @@ def hardware(workspace: Workspace, built: Built, wish: Wish) -> Hardware:
     made = kernel(workspace, built, wish.kernel, target)
     monitor = vmm("qemu" if name == "qemu" else name, workspace.store, workspace.progress, Debian())
     disks = built.image.start.volumes or wish.volumes
+    sealed = sealed_machine(workspace, built.image, core(made, target))
+    size = wish.limits.memory or built.image.start.machine.memory
+    if target != "uml":
+        memory.check(size, memory.least(sealed / KERNEL, sealed / INITRAMFS))
     return Hardware(
         vmm=name,
         tree=monitor.tree,
         root=str(monitor.root),
         program=monitor.program,
-        sealed=str(sealed_machine(workspace, built.image, core(made, target))),
-        memory=wish.limits.memory or built.image.start.machine.memory,
+        sealed=str(sealed),
+        memory=size,
         cpus=math.ceil(wish.limits.cpus or 1) if with_kvm else 1,
         kvm=with_kvm,
         bus="pci" if made.kernel.name == "distribution" else "mmio",
