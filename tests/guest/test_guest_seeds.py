@@ -75,13 +75,13 @@ def test_each_form_starts_the_application_with_its_arguments(guest: Guest, form:
 def test_a_guest_is_described_through_its_agent(guest: Guest) -> None:
     with guest.running("sh", "-c", "echo up; exec sleep 1000"):
 
-        def read(path: str) -> bytes:
-            done = guest.ask("read", path)
+        def read(*paths: str) -> bytes:
+            done = guest.ask("read", *paths)
             if done.returncode:
-                raise FileNotFoundError(path)
+                raise FileNotFoundError(paths[0])
             return done.stdout
 
-        way = within.Guest(read, lambda path: tuple(read(path).decode().split()))
+        way = within.Guest(read)
         found: dict[str, within.Process] = {}
         deadline = time.monotonic() + 30
         while "sleep" not in found and time.monotonic() < deadline:
