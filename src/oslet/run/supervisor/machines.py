@@ -73,7 +73,7 @@ def carrying(asked: wire.Carry) -> tuple[str, ...]:
     """The words that carry files of the guest's. RunError for what its agent can't do."""
     if asked.only not in ("", "read"):
         raise RunError("a guest's agent removes no files", hint="oslet exec, if the image has a program for that")
-    return (SHIM, asked.only or ("unpack" if asked.into else "pack"), f"{PLACE}/agent", asked.path)
+    return (SHIM, asked.only or ("unpack" if asked.into else "pack"), f"{PLACE}/agent", asked.path, *asked.more)
 
 
 class MachineFacts(Facts):
