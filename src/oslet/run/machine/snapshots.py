@@ -20,7 +20,6 @@ from typing import Any
 
 from oslet.codec import digest
 from oslet.errors import RunError
-from oslet.run.machine.guest import Guest
 from oslet.run.machine.qmp import Qmp, session
 
 MEMORY, STATE, SCRIPT = "memory", "state", "script"
@@ -29,15 +28,9 @@ _PATIENCE = 60.0
 _PAUSE = 0.001
 
 
-def place(runtime: Path, machine: str, guest: Guest, monitor: str, warm: tuple[str, ...]) -> Path:
-    """Where the snapshot of such a guest is, or would be. ``machine`` is the sealed machine's digest, ``monitor`` that
-    of QEMU's tree, ``warm`` what was imported before it was taken."""
-    return runtime / digest((machine, monitor, guest._replace(forwards=()), warm, os.getuid()))[:32]
-
-
-def can(guest: Guest) -> bool:
-    """Whether a guest can have clones: its disks would be another's, which it has begun to read."""
-    return not guest.disks
+def place(room: Path, *facts: object) -> Path:
+    """Where the snapshot of such a guest is, or would be: ``facts`` are all that it was made of."""
+    return room / digest(facts)[:32]
 
 
 def make(folder: Path, inside: str, run: Callable[[Path], Path]) -> Path:

@@ -8,6 +8,11 @@ from pathlib import Path
 from oslet.errors import RunError
 
 
+def source(name: str) -> bytes:
+    """A program that is run from its text."""
+    return Path(__file__).with_name(name).read_bytes()
+
+
 def program(name: str) -> Path:
     """The program of that name for this machine. RunError where it wasn't made."""
     found = Path(__file__).parent / os.uname().machine / name

@@ -20,6 +20,7 @@ from oslet.store import Store
 
 if TYPE_CHECKING:
     from oslet.run.supervisor.deciding import Asked
+    from oslet.run.supervisor.slots import Slot
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _WRITABLE = ("/tmp", "/run")
@@ -27,7 +28,8 @@ _WRITABLE = ("/tmp", "/run")
 
 
 class Layout(NamedTuple):
-    """What has to be known when a slot is filled: slots of one layout are alike. ``netns`` is a descriptor of the
+    """What has to be known when a slot is filled: slots of one layout are alike. A guest is a clone of what is in the folder ``snapshot``, or, as a ``template``, leaves that there.
+    ``netns`` is a descriptor of the
     network namespace to join; -1 is one of its own without a way out, and None the machine's."""
 
     image: str
@@ -46,11 +48,13 @@ class Layout(NamedTuple):
     read_only: bool = False
     hardware: Hardware | None = None
     plug: Plug | None = None
+    snapshot: str = ""
+    template: bool = False
 
     @property
     def key(self) -> Layout:
         """What two slots have in common when either would do."""
-        return self._replace(netns=-1, plug=None)
+        return self._replace(netns=-1, plug=None, snapshot="")
 
 
 class Facts:
@@ -94,7 +98,7 @@ class Facts:
         """Whose a volume at ``path`` is: as in the image, but root's is the service user's, who is to write there."""
         return volumes.owner(path, self.index, self.image.uid, self.image.gid)
 
-    def told(self, asked: Asked, hostname: str, plug: Plug | None) -> tuple[Node, ...]:
+    def told(self, asked: Asked, hostname: str, slot: Slot) -> tuple[Node, ...]:
         """The files that exist once its arguments are known."""
         image = self.image
         return placing.rendered(asked.rendered, image.params, asked.arguments, image.uid, image.gid)

@@ -20,6 +20,7 @@ from oslet.run.supervisor.deciding import hostname
 from oslet.run.supervisor.facts import Facts, Layout
 from oslet.run.supervisor.keeper import Keeper
 from oslet.run.supervisor.slots import Slot
+from oslet.run.supervisor.templates import Templates
 from oslet.run.supervisor.wiring import Wiring
 
 
@@ -40,10 +41,12 @@ class Filling:
         self._given = given
         self._keeper = keeper
         self._wiring = wiring
+        self._templates = Templates(lambda facts, layout: self.fill(facts, layout, "template", parked=True), self.spill)
 
     def fill(self, facts: Facts, layout: Layout, name: str, *, watched: bool = False, parked: bool = False) -> Slot:
         """A slot with its folder, and its output's pipes in the keeper; called ``name``, as far as is known. One that
         is ``parked`` waits for a start that is to come."""
+        layout = self._templates.of(facts, layout) if parked else layout
         number = secrets.token_hex(6)
         plug, netns = self._wiring.plug(layout.network, number)
         cable = self._wiring.bare(plug) if plug and layout.hardware else None

@@ -7,6 +7,7 @@ sandbox is as it is for a container.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,12 @@ from msgspec.structs import replace
 
 from oslet.errors import RunError
 from oslet.formats import boot as records
-from oslet.model.boot import Boot, Disk, GuestFile, Identity, User
+from oslet.model.boot import Boot, Disk, GuestFile, Identity, User, Warm
 from oslet.model.oslet import SecretFile
 from oslet.run import config, copying, ids, landlock, native, placing, wire
 from oslet.run.asking import Hardware, Wish
 from oslet.run.limits import Limits
-from oslet.run.machine import disks, guest, qemu, uml
+from oslet.run.machine import disks, guest, qemu, snapshots, uml
 from oslet.run.net import bared
 from oslet.run.net.plug import Plug
 from oslet.run.placing import Node
@@ -31,8 +32,10 @@ from oslet.store import Store
 
 if TYPE_CHECKING:
     from oslet.run.supervisor.deciding import Asked
+    from oslet.run.supervisor.slots import Slot
 
 SHIM, IMAGE, PLACE, DISKS = "/oslet/shim", "/oslet/image", "/oslet/run", "/oslet/disks"
+SNAPSHOT = "/oslet/snapshot"
 _OVERHEAD = 192 << 20
 """Bytes that a monitor needs beside its guest's memory: translated code, for one that computes itself."""
 _SEED = 32
@@ -88,6 +91,11 @@ class MachineFacts(Facts):
         uid, gid = self.image.uid, self.image.gid
         return (
             *super()._nodes(layout._replace(workdir="/")),
+            *(
+                [Node(f"{PLACE}/restored", 0o400, uid, gid, data=b"")]
+                if layout.snapshot and not layout.template
+                else []
+            ),
             Node(PLACE, 0o700, uid, gid, folder=True),
             Node(f"{PLACE}/vmm", 0o400, uid, gid, data=b"".join(word.encode() + b"\0" for word in self._vmm(layout))),
             Node(f"{PLACE}/setup", 0o400, uid, gid, data=records.encode(self._setup(layout))),
@@ -110,6 +118,12 @@ class MachineFacts(Facts):
             bus=hardware.bus,
             words=("oslet.from=initramfs",),
         )
+        if layout.template:
+            memory = f"{SNAPSHOT}/{snapshots.MEMORY}"
+            return qemu.command(wanted, hardware.program, kvm=hardware.kvm, control=f"{PLACE}/qmp", memory=memory)
+        if layout.snapshot:
+            memory, script = f"{SNAPSHOT}/{snapshots.MEMORY}", f"{SNAPSHOT}/{snapshots.SCRIPT}"
+            return qemu.clone(wanted, hardware.program, kvm=hardware.kvm, memory=memory, script=script)
         if hardware.vmm == "uml":
             return (*(f"{name}={value}" for name, value in uml.ENVIRONMENT), *uml.command(wanted))
         return qemu.command(wanted, hardware.program, kvm=hardware.kvm)
@@ -119,27 +133,38 @@ class MachineFacts(Facts):
         owners = [self._container.owner(volume.path) for volume in layout.attached]
         return Boot(
             user=User(image.uid, image.gid, self._groups, mask(layout.capabilities)),
-            identity=Identity(address=f"{plug.address}/32", gateway=plug.gateway) if plug else Identity(),
+            identity=replace(_identity(plug), mac=""),
             disks=tuple(
                 Disk(_device(n, layout), volume.path, owner=owner)
                 for n, (volume, owner) in enumerate(zip(layout.attached, owners, strict=True))
             ),
             read_only=layout.read_only,
+            warm=self._warm(layout) if layout.template or not layout.snapshot else None,
+            env=self._warmed(layout),
         )
 
-    def told(self, asked: Asked, hostname: str, plug: Plug | None) -> tuple[Node, ...]:
+    def _warm(self, layout: Layout) -> Warm | None:
+        """The Python that a guest has while it waits."""
+        return Warm((*layout.warm, "-"), native.source("warm.py")) if layout.warm else None
+
+    def _warmed(self, layout: Layout) -> dict[str, str]:
+        start = self.image.start
+        modules = {"_OSLET_WARM": " ".join(start.warm.modules)}
+        return {**dict(self.environment(start.env)), **modules} if layout.warm else {}
+
+    def told(self, asked: Asked, hostname: str, slot: Slot) -> tuple[Node, ...]:
         """One boot record: the rendered files are the guest's."""
-        uid, gid = self.image.uid, self.image.gid
+        uid, gid, plug = self.image.uid, self.image.gid, slot.plug
         names = {"/etc/hosts": placing.hosts(hostname, asked.network), "/etc/hostname": f"{hostname}\n".encode()}
         resolver = plug.resolv.encode() if plug else b""
         files = [GuestFile(path, data) for path, data in {**names, "/etc/resolv.conf": resolver}.items()]
         secret = {file.path for file in asked.rendered if isinstance(file.content, SecretFile)}
-        for node in self._container.told(asked, hostname, plug):
+        for node in self._container.told(asked, hostname, slot):
             made = GuestFile(node.path, node.data or b"", node.mode, node.uid, node.gid, secret=node.path in secret)
             files.append(made)
         start = Boot(
             workdir=asked.contract.workdir,
-            identity=Identity(hostname=hostname, seed=os.urandom(_SEED)),
+            identity=replace(_identity(plug if slot.waits else None), hostname=hostname, seed=os.urandom(_SEED)),
             files=tuple(files),
         )
         return (Node(f"{PLACE}/start", 0o400, uid, gid, data=records.encode(start)),)
@@ -154,7 +179,7 @@ class MachineFacts(Facts):
 
     def lock(self, layout: Layout) -> bytes:
         """The monitor may write where its slot has something for it."""
-        homes = [PLACE, *(f"{DISKS}/{n}" for n in range(len(layout.attached)))]
+        homes = [PLACE, SNAPSHOT, *(f"{DISKS}/{n}" for n in range(len(layout.attached)))]
         return landlock.pack(landlock.rules((), homes, read_only=False))
 
     def _attach(self, place: Path, number: int, volume: Volume, layout: Layout) -> None:
@@ -183,7 +208,8 @@ class MachineFacts(Facts):
         disks.disk(file, Path(layout.hardware.mke2fs), content, owner=owner)
 
     def _bound(self, layout: Layout, place: Path) -> list[tuple[str, str]]:
-        return [(str(_disk(place, n, volume)), f"{DISKS}/{n}") for n, volume in enumerate(layout.attached)]
+        disks = [(str(_disk(place, n, volume)), f"{DISKS}/{n}") for n, volume in enumerate(layout.attached)]
+        return [*disks, *([(layout.snapshot, SNAPSHOT)] if layout.template else [])]
 
     def _filters(self, layout: Layout) -> dict[str, Any]:
         """User-mode Linux is its processes' tracer."""
@@ -193,12 +219,21 @@ class MachineFacts(Facts):
         hardware = layout.hardware
         assert hardware
         device = [("/dev/kvm", "/dev/kvm")] if hardware.kvm else []
+        if layout.snapshot and not layout.template:
+            device.append((layout.snapshot, SNAPSHOT))
         return [(hardware.sealed, IMAGE), (str(native.program("shim")), SHIM), *device]
 
 
 def mask(capabilities: Sequence[str]) -> int:
     """Capabilities as bits."""
     return sum(1 << _CAPABILITIES.index(name.removeprefix("CAP_")) for name in capabilities)
+
+
+def _identity(plug: Plug | None) -> Identity:
+    """Who a guest is on its network: a clone begins as somebody else."""
+    if plug is None:
+        return Identity()
+    return Identity(address=f"{plug.address}/32", gateway=plug.gateway, mac=_mac(plug), clock=time.time_ns())
 
 
 def _device(number: int, layout: Layout) -> str:

@@ -156,7 +156,7 @@ class Service:
     def furnish(self, asked: Asked, slot: Slot, name: str) -> None:
         facts = asked.facts
         slot.call(hostname(name), asked.network)
-        placing.add(slot.folder, facts.told(asked, hostname(name), slot.plug), facts.index, facts.mapping)
+        placing.add(slot.folder, facts.told(asked, hostname(name), slot), facts.index, facts.mapping)
 
     # Entering
 

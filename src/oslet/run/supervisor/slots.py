@@ -295,7 +295,7 @@ def _warm() -> int:
 @cache
 def _warm_text() -> int:
     file = os.memfd_create("warm", os.MFD_CLOEXEC)
-    os.write(file, Path(native.__file__).with_name("warm.py").read_bytes())
+    os.write(file, native.source("warm.py"))
     return file
 
 

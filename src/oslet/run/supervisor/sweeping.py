@@ -14,7 +14,7 @@ def sweep(state: Path, living: Container[str]) -> None:
     """Remove what belongs to nothing that runs: half-made places, sandboxes' state, cgroups, folders. ``living`` are
     the slots of what does; nothing may be made meanwhile."""
     for entry in Path(config.PLACE).iterdir():
-        if entry.name != "cgroup":
+        if entry.name not in ("cgroup", "snapshots"):
             mounts.detach(entry)
             shutil.rmtree(entry, ignore_errors=True)
     for folder in (state / "runtime").iterdir():
