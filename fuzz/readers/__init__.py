@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from fuzz.judge import Reader
-from fuzz.readers import binaries, evidence, foreign, images, made, names, packages, scripts, stacks, texts
+from fuzz.readers import binaries, evidence, foreign, guests, images, made, names, packages, scripts, stacks, texts
 
 READERS: dict[str, Reader] = {
     reader.name: reader
-    for room in (binaries, packages, images, foreign, evidence, made, texts, scripts, names, stacks)
+    for room in (binaries, packages, images, guests, foreign, evidence, made, texts, scripts, names, stacks)
     for reader in room.READERS
 }
