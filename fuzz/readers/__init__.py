@@ -8,5 +8,10 @@ from fuzz.readers import binaries, clouds, evidence, foreign, images, made, name
 READERS: dict[str, Reader] = {
     reader.name: reader
     for room in (binaries, packages, images, foreign, evidence, made, texts, scripts, names, stacks, clouds)
+from fuzz.readers import binaries, evidence, foreign, guests, images, made, names, packages, scripts, stacks, texts
+
+READERS: dict[str, Reader] = {
+    reader.name: reader
+    for room in (binaries, packages, images, guests, foreign, evidence, made, texts, scripts, names, stacks)
     for reader in room.READERS
 }

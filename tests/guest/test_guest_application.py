@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 
 from oslet.model.boot import Boot, GuestFile, Identity, User
+from oslet.run import native
 from tests.guest.world import Guest
 
 
@@ -73,10 +75,6 @@ def test_a_guest_that_ends_without_a_word_is_an_error_with_its_last_lines(guest:
     words = (guest.place / "vmm").read_bytes()
     (guest.place / "initramfs").write_bytes(b"")
     (guest.place / "vmm").write_bytes(words)
-    import subprocess
-
-    from oslet.run import native
-
     shim = [str(native.program("shim")), str(guest.place), "--", "true"]
     done = subprocess.run(shim, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, env={})
     first, *rest = done.stderr.decode().splitlines()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import pty
+import struct
 import subprocess
 import tarfile
+import termios
 from pathlib import Path
 
 from oslet.formats import boot
@@ -20,8 +23,9 @@ WAIT = ("sh", "-c", "echo up; exec sleep 1000")
 def test_a_command_has_its_own_words_user_folder_and_exit_code(guest: Guest) -> None:
     guest.tell("start", Boot(user=User(7, 8), workdir="/etc"))
     with guest.running(*WAIT):
-        done = guest.ask("exec", "-u", "5:6", "-w", "/bin", "--", "sh", "-c", "cat; id -u; id -g; pwd; echo $X; exit 3", stdin=b"hi\n",
-                         env={"PATH": "/bin", "X": "y"})  # fmt: skip
+        script = "cat; id -u; id -g; pwd; echo $X; exit 3"
+        words = ("-u", "5:6", "-w", "/bin", "--", "sh", "-c", script)
+        done = guest.ask("exec", *words, stdin=b"hi\n", env={"PATH": "/bin", "X": "y"})
         assert (done.returncode, done.stdout) == (3, b"hi\n5\n6\n/bin\ny\n")
         done = guest.ask("exec", "sh", "-c", "id -u; pwd; echo e >&2")  # as the application is, where nothing is said
         assert (done.stdout, done.stderr) == (b"7\n/etc\n", b"e\n")
@@ -67,10 +71,6 @@ def test_a_command_whose_asker_goes_away_is_ended(guest: Guest) -> None:
 def test_a_terminal_is_one_and_has_the_size_of_ours(guest: Guest) -> None:
     with guest.running(*WAIT):
         ours, theirs = pty.openpty()
-        import fcntl
-        import struct
-        import termios
-
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 33, 77, 0, 0))
         command = [
             str(native.program("shim")),

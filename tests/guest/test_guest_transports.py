@@ -20,7 +20,10 @@ VALUES = {
 }  # fmt: skip
 """A value of each kind, as its text."""
 SECRET = "top\nsecret"
-SHOWN = 'for word; do echo "$word"; done; env | grep ^P_ | sort; cat /etc/app.ini; test ! -e /run/secrets/t || cat /run/secrets/t'
+SHOWN = """
+for word; do echo "$word"; done; env | grep ^P_ | sort; cat /etc/app.ini
+test ! -e /run/secrets/t || cat /run/secrets/t
+"""
 TOLD = Boot(
     argv=("sh", "-c", SHOWN, "sh", *VALUES.values()),
     env={"PATH": "/bin", **{f"P_{kind}": value for kind, value in VALUES.items()}},
@@ -104,15 +107,11 @@ def test_the_command_line_refuses_secrets() -> None:
 
 
 def test_a_later_transport_wins_and_files_add_up(guest: Guest) -> None:
-    first = Boot(
-        argv=("sh", "-c", "echo $A $B; cat /etc/1 /etc/2"),
-        env={"PATH": "/bin", "A": "1", "B": "1"},
-        files=(GuestFile("/etc/1", b"one\n"),),
-    )
+    shown = ("sh", "-c", "echo $A $B; cat /etc/1 /etc/2")
+    first = Boot(argv=shown, env={"PATH": "/bin", "A": "1", "B": "1"}, files=(GuestFile("/etc/1", b"one\n"),))
+    second = Boot(env={"B": "2"}, files=(GuestFile("/etc/2", b"two\n"),))
     guest.extra.append(cpio(Entry(".oslet", 0o40755), Entry(".oslet/boot", 0o100600, boot.encode(first))))
-    guest.words.append(
-        f"oslet.boot={boot.command_line(Boot(env={'B': '2'}, files=(GuestFile('/etc/2', b'two' + b'\n'),)))}"
-    )
+    guest.words.append(f"oslet.boot={boot.command_line(second)}")
     guest.agent = False
     lines = alone(guest).lines
     assert lines[lines.index("1 2") :][:3] == ["1 2", "one", "two"]

@@ -23,7 +23,10 @@ from oslet.run import native
 
 Vmm: TypeAlias = Literal["qemu", "uml"]
 VMMS: tuple[Vmm, ...] = ("qemu", "uml")
-_APPLETS = "sh cat echo ls sleep id env ifconfig route ps hostname stty tty head wc touch mount kill date test stat dd grep true"
+_APPLETS = (
+    "sh cat echo ls sleep id env ifconfig route ps hostname stty tty head wc touch mount kill date test stat dd "
+    "grep true sort"
+)
 
 
 class Entry(NamedTuple):
@@ -48,7 +51,7 @@ def cpio(*entries: Entry) -> bytes:
 
 def busybox() -> Path:
     if found := shutil.which("busybox"):
-        with open(found, "rb") as file:
+        with Path(found).open("rb") as file:
             said = elf.read(file, where=found)
         if said and not said.interpreter:
             return Path(found)

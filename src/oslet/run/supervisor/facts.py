@@ -28,9 +28,9 @@ _WRITABLE = ("/tmp", "/run")
 
 
 class Layout(NamedTuple):
-    """What has to be known when a slot is filled: slots of one layout are alike. A guest is a clone of what is in the folder ``snapshot``, or, as a ``template``, leaves that there.
-    ``netns`` is a descriptor of the
-    network namespace to join; -1 is one of its own without a way out, and None the machine's."""
+    """What has to be known when a slot is filled: slots of one layout are alike. ``netns`` is a descriptor of the
+    network namespace to join; -1 is one of its own without a way out, and None the machine's. A guest is a clone of what
+    is in the folder ``snapshot``, or, as a ``template``, leaves it there."""
 
     image: str
     tree: str
@@ -50,6 +50,10 @@ class Layout(NamedTuple):
     plug: Plug | None = None
     snapshot: str = ""
     template: bool = False
+
+    @property
+    def cloned(self) -> bool:
+        return bool(self.snapshot) and not self.template
 
     @property
     def key(self) -> Layout:

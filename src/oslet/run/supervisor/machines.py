@@ -121,7 +121,7 @@ class MachineFacts(Facts):
         if layout.template:
             memory = f"{SNAPSHOT}/{snapshots.MEMORY}"
             return qemu.command(wanted, hardware.program, kvm=hardware.kvm, control=f"{PLACE}/qmp", memory=memory)
-        if layout.snapshot:
+        if layout.cloned:
             memory, script = f"{SNAPSHOT}/{snapshots.MEMORY}", f"{SNAPSHOT}/{snapshots.SCRIPT}"
             return qemu.clone(wanted, hardware.program, kvm=hardware.kvm, memory=memory, script=script)
         if hardware.vmm == "uml":
@@ -139,7 +139,7 @@ class MachineFacts(Facts):
                 for n, (volume, owner) in enumerate(zip(layout.attached, owners, strict=True))
             ),
             read_only=layout.read_only,
-            warm=self._warm(layout) if layout.template or not layout.snapshot else None,
+            warm=None if layout.cloned else self._warm(layout),
             env=self._warmed(layout),
         )
 
@@ -219,7 +219,7 @@ class MachineFacts(Facts):
         hardware = layout.hardware
         assert hardware
         device = [("/dev/kvm", "/dev/kvm")] if hardware.kvm else []
-        if layout.snapshot and not layout.template:
+        if layout.cloned:
             device.append((layout.snapshot, SNAPSHOT))
         return [(hardware.sealed, IMAGE), (str(native.program("shim")), SHIM), *device]
 
