@@ -149,11 +149,12 @@ def _fill(workspace: Workspace, plan: _Plan, folder: Path, volume: int) -> None:
         for name in (INITRAMFS, ROOT):
             shutil.copyfile(sealed / name, folder / name)
     else:
-        from oslet.build.machine.whole import whole
+        from oslet.build.machine.whole import Packing, whole
         from oslet.run.native import program
 
         init = program("init").read_bytes()
-        data = whole(workspace.tree(image), workspace.store, init, made.modules, boot)
+        packing: Packing = "xz" if machines.has(made, "RD_XZ", "XZ_DEC_X86") else "gzip"
+        data = whole(workspace.tree(image), workspace.store, init, made.modules, boot, packing)
         (folder / INITRAMFS).write_bytes(data)
     _volumes(workspace, plan, folder, volume)
     (folder / SCRIPT).write_text(_script(plan))

@@ -89,8 +89,7 @@ def _named(name: str, end: str) -> str:
 
 def _checks(made: Made) -> bool:
     """Whether a kernel sets dm-verity up by its command line."""
-    settings = (made.folder / "config").read_text()
-    return all(f"\nCONFIG_{name}=y\n" in settings for name in ("DM_INIT", "DM_VERITY"))
+    return machines.has(made, "DM_INIT", "DM_VERITY")
 
 
 def _loader(workspace: Workspace, made: Made, filled: disks.Slot, boot: bytes) -> bytes:

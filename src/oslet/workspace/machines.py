@@ -35,8 +35,13 @@ def sealed_machine(
 
 def smallest(made: Made) -> Compression:
     """The compression of the smallest root that a kernel reads."""
+    return "lzma" if has(made, "EROFS_FS_ZIP_LZMA") else "lz4hc"
+
+
+def has(made: Made, *symbols: str) -> bool:
+    """Whether a kernel has all of these built in."""
     settings = (made.folder / "config").read_text()
-    return "lzma" if "\nCONFIG_EROFS_FS_ZIP_LZMA=y\n" in settings else "lz4hc"
+    return all(f"\nCONFIG_{symbol}=y\n" in settings for symbol in symbols)
 
 
 def standing(workspace: Workspace, image: Image, contract: Bound, disks: tuple[Disk, ...]) -> Boot:
