@@ -206,10 +206,9 @@ def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], K
     device, program = tmp_path / "device", tmp_path / "ask.py"
     device.touch()
     monkeypatch.setattr(kvm, "_ASK", program)
-    monkeypatch.setattr(kvm, "_PATIENCE", 0.5)
 
     def ask(text: str) -> Kvm:
-        program.write_text(text)
+        program.write_text(f"print(flush=True)\n{text}")
         return kvm.kvm(tmp_path / "state", device)
 
     return ask
