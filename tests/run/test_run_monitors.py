@@ -62,6 +62,11 @@ def test_qemu_is_told_all_of_a_guest() -> None:
     ]
 
 
+def test_an_emulated_processor_moves_no_strings_of_bytes() -> None:
+    assert {"-erms", "-fsrm"} < set(after(qemu.command(BARE, "/qemu", kvm=False), "-cpu")[0].split(","))
+    assert after(qemu.command(BARE, "/qemu", kvm=True), "-cpu") == ["host"]
+
+
 def test_with_kvm_a_guest_is_not_told_to_leave_its_clocks_alone() -> None:
     assert "lpj" not in after(qemu.command(BARE, "/qemu", kvm=True), "-append")[0]
 
@@ -201,10 +206,9 @@ def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], K
     device, program = tmp_path / "device", tmp_path / "ask.py"
     device.touch()
     monkeypatch.setattr(kvm, "_ASK", program)
-    monkeypatch.setattr(kvm, "_PATIENCE", 0.5)
 
     def ask(text: str) -> Kvm:
-        program.write_text(text)
+        program.write_text(f"print(flush=True)\n{text}")
         return kvm.kvm(tmp_path / "state", device)
 
     return ask

@@ -54,6 +54,7 @@ def main(device: str) -> int:
 
 
 if __name__ == "__main__":
+    os.write(1, b"\n")  # it has begun: what takes long from here on is KVM
     try:
         sys.exit(main(sys.argv[1]))
     except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 from contextlib import suppress
@@ -17,8 +18,8 @@ from typing import NamedTuple
 DEVICE = Path("/dev/kvm")
 _ASK = Path(__file__).with_name("ask_kvm.py")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
-_PATIENCE = 2.0
-_GRACE = 1.0
+_START, _PATIENCE, _GRACE = 30.0, 2.0, 1.0
+"""Seconds: for a program to begin, on a machine with much else to do; for its guest; to be gone when it is killed."""
 
 
 class Kvm(NamedTuple):
@@ -48,18 +49,23 @@ def kvm(state: Path, device: Path = DEVICE) -> Kvm:
 def _ask(device: Path) -> Kvm:
     words = [sys.executable, "-I", "-S", str(_ASK), str(device)]
     asked = subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={}, cwd="/"
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={}, cwd="/"
     )
+    assert asked.stdout and asked.stderr
     try:
+        select.select([asked.stdout], [], [], _START)
         _, said = asked.communicate(timeout=_PATIENCE)
     except subprocess.TimeoutExpired:
         asked.kill()
         with suppress(subprocess.TimeoutExpired):  # one that waits in the kernel goes when that lets it
             asked.wait(_GRACE)
+        asked.stdout.close()
+        asked.stderr.close()
         return Kvm(False, f"{device} opens, but no guest runs there")
     if asked.returncode == 0:
         return Kvm(True)
-    return Kvm(False, f"{device}: {said.strip()[:200] or 'a guest does not do there what it should'}")
+    why = said.decode("utf-8", "replace").strip()[:200] or "a guest does not do there what it should"
+    return Kvm(False, f"{device}: {why}")
 
 
 def _now(device: Path) -> list[object]:

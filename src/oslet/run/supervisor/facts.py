@@ -29,8 +29,8 @@ _WRITABLE = ("/tmp", "/run")
 
 class Layout(NamedTuple):
     """What has to be known when a slot is filled: slots of one layout are alike. ``netns`` is a descriptor of the
-    network namespace to join; -1 is one of its own without a way out, and None the machine's. A guest is a clone of what
-    is in the folder ``snapshot``, or, as a ``template``, leaves it there."""
+    network namespace to join; -1 is one of its own without a way out, and None the machine's. A guest is a clone of
+    what is in the folder ``snapshot``, or, as a ``template``, leaves it there."""
 
     image: str
     tree: str
