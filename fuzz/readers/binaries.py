@@ -1,8 +1,9 @@
-"""ELF files, the linker's cache, and tars."""
+"""ELF files, kernel modules, the linker's cache, and tars."""
 
 from __future__ import annotations
 
 import io
+import lzma
 import struct
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import capstone  # noqa: F401 - it loads its library, which is no escape of a re
 from fuzz import containers
 from fuzz.choices import Choices
 from fuzz.judge import Reader, promise
-from oslet.formats import elf, ldcache, tar
+from oslet.formats import elf, kmod, ldcache, tar
 from oslet.formats.code import calls
 from oslet.testing.makers import Made, make_tar
 
@@ -93,6 +94,27 @@ def _code(data: bytes, room: Path) -> object:
     return found
 
 
+def make_module(*texts: str) -> bytes:
+    """The smallest object file with these texts in a ``.modinfo`` section."""
+    info, names = b"".join(text.encode() + b"\0" for text in texts), b"\0.modinfo\0.shstrtab\0"
+    head = b"\x7fELF\2\1\1" + bytes(9)
+    at = 64 + len(info) + len(names)
+    head += struct.pack("<HHIQQQIHHHHHH", 1, 62, 1, 0, 0, at, 0, 64, 0, 0, 64, 3, 2)
+    sections = [(0, 0, 0, 0, 0, 0), (1, 1, 2, 0, 64, len(info)), (10, 3, 0, 0, 64 + len(info), len(names))]
+    return head + info + names + b"".join(struct.pack("<IIQQQQIIQQ", *s, 0, 0, 1, 0) for s in sections)
+
+
+def _module_seeds() -> list[bytes]:
+    said = make_module("name=ext4", "depends=jbd2,mbcache", "softdep=pre: crc32c", "alias=fs-ext4")
+    return [said, lzma.compress(said), make_module("name=a-b", "depends="), make_module()]
+
+
+def _module(data: bytes, room: Path) -> object:
+    found = kmod.read(kmod.unpacked(data, where="fuzzed"), where="fuzzed")
+    promise(found.name and "-" not in found.name, "a module without a name of the kernel's")
+    return found
+
+
 def _cache_seeds() -> list[bytes]:
     flags = ldcache.FLAGS["x86-64"]
     some = [ldcache.Library(f"lib{n}.so.{n}", f"/usr/lib/lib{n}.so.{n}", flags) for n in range(5)]
@@ -166,6 +188,7 @@ def _tar(data: bytes, room: Path) -> object:
 READERS = (
     Reader("elf", "formats/elf.py", _elf_seeds, _elf, (b"\x7fELF\x02\x01\x01", b"\x7fELF\x01\x02\x01", b"$ORIGIN")),
     Reader("code", "formats/code/calls.py", _code_seeds, _code, (b"\x0f\x05", b"\x01\x00\x00\xd4", b"\x7fELF\2\1\1")),
+    Reader("kmod", "formats/kmod.py", _module_seeds, _module, (b".modinfo\0", b"depends=", b"softdep=pre: ")),
     Reader("ldcache", "formats/ldcache.py", _cache_seeds, _cache, (ldcache.MAGIC,)),
     Reader(
         *("tar", "formats/tar.py", tar_seeds, _tar),

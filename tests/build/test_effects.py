@@ -176,6 +176,7 @@ class Compiler:
         *,
         stdin: bytes = b"",
         changes: Path | None = None,
+        folders: Sequence[tuple[Path, str]] = (),
         timeout: float = 0,
     ) -> Captured:
         self.commands.append(tuple(command))

@@ -126,7 +126,7 @@ def test_files_go_in_and_lead_nowhere_else(guest: Guest, tmp_path: Path) -> None
         done = guest.ask("unpack", "-u", "3:4", "/etc", stdin=stream.getvalue())
         assert (done.returncode, done.stderr) == (0, b"")
         assert (
-            guest.ask("exec", "sh", "-c", "/etc/d/run; stat -c %u:%g /etc/d/run; wc -c < /etc/d/long*/f").stdout
+            guest.ask("exec", "sh", "-c", "/etc/d/run; stat -c %u:%g /etc/d/run; cat /etc/d/long*/f | wc -c").stdout
             == b"ran\n3:4\n200000\n"
         )
         assert guest.ask("unpack", "/etc/other", stdin=stream.getvalue()).returncode == 0

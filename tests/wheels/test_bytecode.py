@@ -45,6 +45,7 @@ class Outside:
         *,
         stdin: bytes = b"",
         changes: Path | None = None,
+        folders: Sequence[tuple[Path, str]] = (),
         timeout: float = 300,
     ) -> Captured:
         self.runs += 1

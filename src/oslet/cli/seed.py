@@ -53,7 +53,7 @@ def quick(words: Sequence[str]) -> int:
         arguments = bound(built.image.params, given, os.environ, found and found.given)
         hostname = options.get("hostname", [found.name if found else ""])[-1]
         env = dict(pair(word, "=", "--env") for word in options.get("env", ()))
-        data = seed(workspace, built, arguments, form, hostname=hostname, command=command, env=env)
+        data = seed(built.image, arguments, form, hostname=hostname, command=command, env=env)
     if "output" in options:
         where = Path(options["output"][-1])
         _write(where, data)

@@ -7,6 +7,7 @@ The section is ``name=value`` texts, each ended by NUL. ``depends`` are the modu
 from __future__ import annotations
 
 import lzma
+import re
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
@@ -47,7 +48,7 @@ def read(data: bytes, *, where: str) -> Module:
     for text in _info(data, where).split(b"\0"):
         name, _, value = text.decode("ascii", "replace").partition("=")
         info.setdefault(name, []).append(value)
-    if not info.get("name"):
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", info.get("name", [""])[0]):
         raise IntegrityError("a module without a name", where=where)
     depends = [plain(n) for value in info.get("depends", ()) for n in value.split(",") if n]
     before = [plain(n) for value in info.get("softdep", ()) for n in _pre(value)]

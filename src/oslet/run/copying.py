@@ -43,6 +43,17 @@ def copy(source: Path, target: Path) -> None:
         os.close(writing)
 
 
+def copy_file(source: Path, target: Path) -> None:
+    """Make ``target`` a copy of a file: with the same blocks where the file system can, else without those of zeros."""
+    reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        _contents(reading, writing, os.fstat(reading))
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
 def dig(folder: Path) -> None:
     """Have no blocks for what is zero in the files of a folder that nobody uses: what isn't there isn't copied later,
     by us or by an overlay. PostgreSQL's first log alone is 16 MiB of it."""

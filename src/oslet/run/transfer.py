@@ -80,11 +80,12 @@ def entries(state: Path, ref: str, path: str) -> tuple[Entry, ...]:
     return decode(text, tuple[Entry, ...], where=path)
 
 
-def read(state: Path, ref: str, path: str) -> bytes:
-    """A file of a guest's, or a folder's names with a newline behind each; the first megabytes of it. RunError."""
+def read(state: Path, ref: str, path: str, *more: str) -> bytes:
+    """A file of a guest's, or a folder's names with a newline behind each, and ``more`` of them after it; the first
+    megabytes of all. RunError, too, if one of them isn't there."""
     reading, writing = os.pipe()
     with (
-        _carried(state, wire.Carry(ref, _inside(path), into=False, only="read"), reading, writing),
+        _carried(state, wire.Carry(ref, _inside(path), into=False, only="read", more=more), reading, writing),
         os.fdopen(reading, "rb") as stream,
     ):
         text = stream.read(_LISTED)

@@ -62,12 +62,14 @@ class Visit(Struct, frozen=True, tag="visit"):
 class Carry(Struct, frozen=True, tag="carry"):
     """Carry the tar of a path of an instance to the second of three descriptors; or, ``into`` it, from the first; or
     ``only`` list what is there (JSON), remove it (``remove-folder``: with all that is in it), or read it (of a folder,
-    the names), where it is a guest's. What goes wrong is said on the third, and the reply is an exit code."""
+    the names) and ``more`` after it, where it is a guest's. What goes wrong is said on the third, and the reply is an
+    exit code."""
 
     ref: str
     path: str
     into: bool
     only: Literal["", "list", "remove", "remove-folder", "read"] = ""
+    more: tuple[str, ...] = ()
 
 
 class Wait(Struct, frozen=True, tag="wait"):

@@ -48,10 +48,10 @@ class Kernels:
             temporary.mkdir()
             for name, file in files.items():
                 (temporary / name).parent.mkdir(exist_ok=True)
-                shutil.copyfile(file, temporary / name)
+                shutil.copy(file, temporary / name)
             (temporary / RECORD).write_bytes(msgspec.json.format(canonical(record), indent=1))
             for entry in (temporary, *temporary.rglob("*")):  # whatever the umask: instances have it mounted
-                entry.chmod(0o755 if entry.is_dir() else 0o644)
+                entry.chmod(0o755 if entry.is_dir() or entry.stat().st_mode & 0o100 else 0o644)
             self._disk.sync()
             if path.is_dir():
                 shutil.rmtree(temporary)

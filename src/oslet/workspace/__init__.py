@@ -207,20 +207,11 @@ class Workspace:
         """Runs the image's own programs for build steps, apart from this machine."""
         suite = source if isinstance(source, Debian) else PLAIN
 
-        def run(
-            rootfs: Path,
-            command: Sequence[str],
-            *,
-            stdin: bytes = b"",
-            changes: Path | None = None,
-            folders: Sequence[tuple[Path, str]] = (),
-            timeout: float = 300,
-        ) -> Any:
+        def run(rootfs: Path, command: Sequence[str], **how: Any) -> Any:
             from oslet.run.isolated import Isolated
 
             self.progress(f"running {command[0]} in the image", 0, 0)
-            isolated = Isolated(self.tools(suite))
-            return isolated(rootfs, command, stdin=stdin, changes=changes, folders=folders, timeout=timeout)
+            return Isolated(self.tools(suite))(rootfs, command, **how)
 
         return run
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from oslet.build.machine.seal import Core
+from oslet.build.machine.seal import INITRAMFS, KERNEL, Core
+from oslet.model.kernel import Evidence
 from oslet.model.source import Debian
 from oslet.run.asking import Hardware
+from oslet.run.machine import memory
 from oslet.run.machine.choosing import choose
 from oslet.run.machine.kvm import Kvm, kvm
 from oslet.workspace.kernels import Made, kernel
@@ -28,21 +30,32 @@ def hardware(workspace: Workspace, built: Built, wish: Wish) -> Hardware:
     name = choose(wish.microvm or "auto", answer)
     with_kvm = name != "uml" and answer().works
     target: Target = "uml" if name == "uml" else "microvm"
-    made = kernel(workspace, built, wish.kernel, target)
+    made = kernel(workspace, built, wish.kernel, target, _also(name, wish), exact=False)
     monitor = vmm("qemu" if name == "qemu" else name, workspace.store, workspace.progress, Debian())
     disks = built.image.start.volumes or wish.volumes
+    sealed = sealed_machine(workspace, built.image, core(made, target))
+    size = wish.limits.memory or built.image.start.machine.memory
+    if target != "uml":
+        memory.check(size, memory.least(sealed / KERNEL, sealed / INITRAMFS))
     return Hardware(
         vmm=name,
         tree=monitor.tree,
         root=str(monitor.root),
         program=monitor.program,
-        sealed=str(sealed_machine(workspace, built.image, core(made, target))),
-        memory=wish.limits.memory or built.image.start.machine.memory,
+        sealed=str(sealed),
+        memory=size,
         cpus=math.ceil(wish.limits.cpus or 1) if with_kvm else 1,
         kvm=with_kvm,
         bus="pci" if made.kernel.name == "distribution" else "mmio",
         mke2fs=str(tool(workspace, "e2fsprogs", "mke2fs")) if disks else "",
     )
+
+
+def _also(vmm: str, wish: Wish) -> list[Evidence]:
+    """What this start asks of the kernel, beside what the image does."""
+    volumes = [Evidence("volumes", f"{path} is given a volume") for path in wish.volumes]
+    by_vsock = vmm in ("firecracker", "cloud-hypervisor")
+    return [*volumes, Evidence("vsock", f"{vmm} is spoken with by vsock")] if by_vsock else volumes
 
 
 def core(made: Made, target: Target) -> Core:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -25,6 +25,7 @@ from oslet.model.oslet import Policy, Template, Text, Wants
 from oslet.model.source import Debian
 
 if TYPE_CHECKING:
+    from oslet.build.sandbox import Sandbox
     from oslet.workspace import Workspace
 
 _ROOM = "kernel-evidence"
@@ -176,6 +177,7 @@ def _wish(options: Iterable[Option], *parts: object) -> str:
 def _made(workspace: Workspace, asked: Asked, refresh: bool) -> Made:
     from oslet.build.files import Files
     from oslet.build.merge import merge
+    from oslet.run.isolated import Isolated
     from oslet.trim import trim
     from oslet.workspace import PLAIN, machine_arch
     from oslet.workspace.resolving import contents
@@ -194,7 +196,14 @@ def _made(workspace: Workspace, asked: Asked, refresh: bool) -> Made:
     rootfs = store.lay_down(Files(store, cut.entries, cut.dropped).tree())
     with store.scratch() as folder:
         jobs = int(os.environ.get("OSLET_WORKERS", 0)) or os.cpu_count() or 1
-        bench = making.Bench(rootfs, store.object(archive.digest), folder, workspace.sandbox(PLAIN), progress, jobs)
+        bench = making.Bench(
+            rootfs,
+            store.object(archive.digest),
+            folder,
+            cast("Sandbox", Isolated(workspace.tools(PLAIN))),
+            progress,
+            jobs,
+        )
         files = making.make(asked.kernel, bench, store.owner)
         return _keep(workspace, asked, lock, key, making.release(bench), files)
 

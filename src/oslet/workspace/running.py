@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec.structs import replace
 
 from oslet.errors import RunError
-from oslet.model.instance import Arguments
+from oslet.model.instance import Arguments, Secret
 from oslet.model.oslet import Start
-from oslet.run import execute, inspect, logs, remove, stop, wait
+from oslet.run import execute, inspect, logs, remove, restart, stop, wait
 from oslet.run.health import await_healthy, reached
 from oslet.run.network import LOOPBACK
 from oslet.run.records import record
@@ -152,6 +154,17 @@ class Running:
     def stop(self, grace: float = 10) -> int:
         """Ask it to end, and after ``grace`` seconds make it; its exit code."""
         return stop(self._places.state, self.id, grace)
+
+    def restart(self, **arguments: Any) -> Running:
+        """End it and begin it again: its id, name and ports stay, and its arguments but for those that are given."""
+        values = self._arguments.values
+        self.ports = restart(self._places.state, self.id, arguments).ports
+        secrets = {
+            n: Secret(v) for n, v in arguments.items() if isinstance(values.get(n), Secret) and isinstance(v, str)
+        }
+        known = {**values, **record(self._places.state, self.id).arguments, **secrets}
+        self._arguments = replace(self._arguments, values=known)
+        return self
 
     def remove(self) -> None:
         remove(self._places.state, self.id, force=True)

@@ -19,8 +19,7 @@ from oslet.model.boot import Boot, GuestFile, Identity
 from oslet.model.instance import Arguments, Secret
 
 if TYPE_CHECKING:
-    from oslet.model.image import Built
-    from oslet.workspace import Workspace
+    from oslet.model.image import Image
 
 Form: TypeAlias = Literal["cmdline", "initramfs", "fw-cfg", "disk", "nocloud", "user-data", "cloud-config"]
 FORMS: tuple[Form, ...] = ("cmdline", "initramfs", "fw-cfg", "disk", "nocloud", "user-data", "cloud-config")
@@ -96,8 +95,7 @@ def _bytes(path: Path, most: int = _MOST) -> bytes:
 
 
 def seed(
-    workspace: Workspace,
-    built: Built,
+    image: Image,
     arguments: Arguments,
     form: Form,
     *,
@@ -109,7 +107,7 @@ def seed(
     if form == "cloud-config":
         plain = {n: v.reveal() if isinstance(v, Secret) else v for n, v in arguments.values.items()}
         return cloud_config(plain).encode()
-    told = boot(workspace, built, arguments, hostname=hostname, command=command, env=env)
+    told = boot(image, arguments, hostname=hostname, command=command, env=env)
     if form == "cmdline":
         return f"oslet.boot={records.command_line(told)}\n".encode()
     record = records.encode(told)
@@ -123,7 +121,7 @@ def seed(
         case "user-data":
             return f"{records.text(record)}\n".encode()
         case "nocloud":
-            name = hostname or built.image.name
+            name = hostname or image.name
             return iso9660.write({_USER[0]: f"{records.text(record)}\n".encode(), _META[0]: _meta(name, record)}, LABEL)
 
 
@@ -135,8 +133,7 @@ def _meta(name: str, record: bytes) -> bytes:
 
 
 def boot(
-    workspace: Workspace,
-    built: Built,
+    image: Image,
     arguments: Arguments,
     *,
     hostname: str = "",
@@ -148,7 +145,6 @@ def boot(
     from oslet.bind import start_with
     from oslet.run.placing import rendered
 
-    image = built.image
     contract = start_with(image.start, arguments)
     nodes = rendered(image.rendered, image.params, arguments, image.uid, image.gid)
     names = [GuestFile("/etc/hostname", f"{hostname}\n".encode())] if hostname else []

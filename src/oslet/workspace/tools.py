@@ -20,6 +20,10 @@ PROVISIONED = {
     "slirp4netns": "usr/bin/slirp4netns",
     "erofs-utils": "usr/bin/mkfs.erofs",
     "e2fsprogs": "usr/sbin/mke2fs",
+    "dosfstools": "usr/sbin/mkfs.vfat",
+    "mtools": "usr/bin/mcopy",
+    "qemu-utils": "usr/bin/qemu-img",
+    "cryptsetup-bin": "usr/sbin/veritysetup",
 }
 """Debian packages of the tools, and where each has its program."""
 

@@ -16,8 +16,11 @@ from typing import TypeAlias
 from oslet.errors import RunError
 from oslet.formats.tar import Member, MemberKind, Writer
 from oslet.model.tree import Entry
+from oslet.run import ids
 from oslet.run.placing import Index
 
+FILE = "disk.ext4"
+"""What a volume's folder holds if it is a disk."""
 SIZE = 1 << 30
 """Bytes of a volume unless something else is said."""
 LEAST = 1 << 20
@@ -113,9 +116,16 @@ def _member(entry: Entry, path: str) -> Member:
     return Member(path, entry.kind, entry.mode, entry.uid, entry.gid, size, entry.target)
 
 
-def of_folder(folder: Path) -> Members:
-    """What a folder holds, as this process may read it: files, folders, links. Sockets and FIFOs are passed over, as
-    nothing stands behind them. RunError for a path that can't be read."""
+def folder(volume: Path) -> None:
+    """RunError for a volume that is a disk, which a container can't have."""
+    if (volume / FILE).exists():
+        what = f"the volume {volume.name} is a microVM's disk"
+        raise RunError(what, where=str(volume / FILE), hint="start it with --microvm, or name another volume")
+
+
+def of_folder(folder: Path, mapping: ids.Mapping) -> Members:
+    """What an instance's folder holds: files, folders, links, whose owners are the instance's. Sockets and FIFOs are
+    passed over, as nothing stands behind them. RunError for a path that can't be read."""
     count = 0
     for at, folders, files in os.walk(folder, onerror=_unreadable):
         folders.sort()
@@ -123,7 +133,7 @@ def of_folder(folder: Path) -> Members:
             count += 1
             if count > MOST_FILES:
                 raise RunError(f"over {MOST_FILES} files", where=str(folder))
-            if found := _found(each, folder):
+            if found := _found(each, folder, mapping):
                 yield found
 
 
@@ -135,7 +145,7 @@ def _unreadable(error: OSError) -> None:
     raise RunError(f"a volume's folder can't be read: {error.strerror}", where=str(error.filename)) from None
 
 
-def _found(path: Path, folder: Path) -> tuple[Member, Iterable[bytes]] | None:
+def _found(path: Path, folder: Path, mapping: ids.Mapping) -> tuple[Member, Iterable[bytes]] | None:
     status = path.lstat()
     kinds: dict[int, MemberKind] = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "link"}
     kind = kinds.get(stat.S_IFMT(status.st_mode))
@@ -146,7 +156,8 @@ def _found(path: Path, folder: Path) -> tuple[Member, Iterable[bytes]] | None:
     size = status.st_size if kind == "file" else 0
     target = os.readlink(path) if kind == "link" else ""
     mode, time = stat.S_IMODE(status.st_mode), max(0, int(status.st_mtime))
-    member = Member(where, kind, mode, status.st_uid, status.st_gid, size, target, mtime=time)
+    owner = ids.back(mapping.inner_uids, status.st_uid) or 0, ids.back(mapping.inner_gids, status.st_gid) or 0
+    member = Member(where, kind, mode, *owner, size, target, mtime=time)
     return member, _chunks(path, size) if kind == "file" else ()
 
 

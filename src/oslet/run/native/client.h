@@ -96,7 +96,7 @@ static int command(const char *verb, const char *path, char **words) {
     end(&wanted);
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
-    asked.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    asked.room = -1, asked.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (asked.fd < 0 || connect(asked.fd, (struct sockaddr *)&a, sizeof a))
         die("the guest can't be reached", path);
     fcntl(asked.fd, F_SETFL, O_NONBLOCK);

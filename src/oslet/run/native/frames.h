@@ -12,7 +12,7 @@
 
 enum { FRAMES_VERSION = 1, FRAMES_MAGIC = 0x414c534f /* OSLA */, FRAME_MOST = 32 << 10, WINDOW = 64 << 10 };
 enum { /* frames: to the guest (g), to the host (h) */
-    HELLO = 1, /* gh: magic, version, state. The guest answers a host's hello with one, and all commands are gone */
+    HELLO = 1, /* gh: magic, version, state, room. The guest answers a host's hello with one; all commands are gone then */
     READY,     /* h: it waits for a program */
     RECORD,    /* g: a piece of a boot record */
     RUN,       /* g: what, flags, rows, columns: do that with the record; STARTED or ERROR comes back, and EXIT at the end */
@@ -27,6 +27,7 @@ enum { /* frames: to the guest (g), to the host (h) */
     ERROR,     /* h: code, errno, then a text */
     CLOSE,     /* g: the command is wanted no longer */
     POWEROFF,  /* g: the end */
+    TAKEN,     /* h: bytes of the stream that were read, where its hello names a room */
     FRAMES
 };
 enum { PROGRAM, READ, PACK, UNPACK, APPLY, RESTART, SETTLE, WHATS }; /* what RUN wants */
@@ -47,6 +48,7 @@ struct buffer {
 
 struct stream { /* `failed` once the other side is gone, or says what isn't a frame */
     int fd, failed;
+    long room; /* bytes that may be under way to the other side; -1: any number */
     struct buffer out;
     size_t have;
     char in[sizeof(struct head) + FRAME_MOST];
@@ -96,27 +98,29 @@ static void frame_send(struct stream *s, int type, int channel, const void *data
 }
 
 static void frame_numbers(struct stream *s, int type, int channel, uint32_t a, uint32_t b, uint32_t c) {
-    uint32_t all[] = {a, b, c};
-    frame_send(s, type, channel, all, type == HELLO ? 12 : type == CREDIT ? 8 : 4);
+    uint32_t all[] = {a, b, c, type == HELLO ? (uint32_t)s->room : 0};
+    frame_send(s, type, channel, all, type == HELLO ? 16 : type == CREDIT ? 8 : 4);
 }
 
 /* What is to be written, as far as the other side takes it. */
 static void stream_write(struct stream *s) {
-    while (s->out.have && !s->failed) {
-        long sent = buffer_write(&s->out, s->fd, 16 << 10);
+    while (s->out.have && s->room && !s->failed) {
+        long sent = buffer_write(&s->out, s->fd, s->room < 0 || s->room > 16 << 10 ? 16 << 10 : s->room);
         if (!sent)
             return;
         if (sent < 0)
             s->out.have = 0; /* what was said last may still be there to be read */
+        else if (s->room > 0)
+            s->room -= sent;
     }
 }
 
-/* One read, and `take` for each frame that is whole then. `failed` is set at the end of the stream. */
-static void stream_read(struct stream *s, void (*take)(struct stream *, struct head, char *)) {
+/* One read, and `take` for each frame that is whole then; how much it was. `failed` is set at the end of the stream. */
+static long stream_read(struct stream *s, void (*take)(struct stream *, struct head, char *)) {
     ssize_t got = read(s->fd, s->in + s->have, sizeof s->in - s->have);
     if (got <= 0) {
         s->failed |= got == 0 || (errno != EAGAIN && errno != EINTR);
-        return;
+        return 0;
     }
     s->have += got;
     size_t at = 0;
@@ -125,7 +129,7 @@ static void stream_read(struct stream *s, void (*take)(struct stream *, struct h
         memcpy(&head, s->in + at, sizeof head);
         if (head.length > FRAME_MOST || !head.type || head.type >= FRAMES || head.zero) {
             s->failed = 1;
-            return;
+            return 0;
         }
         if (s->have - at < sizeof head + head.length)
             break;
@@ -136,6 +140,7 @@ static void stream_read(struct stream *s, void (*take)(struct stream *, struct h
         at = s->have;
     s->have -= at;
     memmove(s->in, s->in + at, s->have);
+    return got;
 }
 
 /* The `n`th number of a frame's payload, 0 where it has none. */

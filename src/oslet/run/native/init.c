@@ -18,7 +18,7 @@
 #include "archive.h"
 #include "jobs.h"
 
-enum { FAREWELL = 2000 }; /* ms */
+enum { FAREWELL = 2000 /* ms */, ROOM = 2048 };
 
 static char *agent;                   /* what oslet.agent names */
 static int state, code, hold, again;  /* of HELLO; the exit code; oslet.hold; a restart is under way */
@@ -26,6 +26,7 @@ static int64_t deadline;              /* of that restart, or of the end; 0 for n
 static uint64_t applied;              /* what was said of the identity when it was applied last */
 static int warm = -1, warm_ready;     /* the control socket of a warm Python, that waits */
 static struct job *app;
+static int serial;                    /* the stream is a terminal, whose other side must not hurry */
 
 static int64_t now(void) {
     struct timespec t;
@@ -59,8 +60,11 @@ static char *port(void) {
     return found;
 }
 
+/* A terminal's buffer has 4096 bytes, and user-mode Linux never reads its line again once that was full: line_throttle()
+ * in arch/um/drivers/line.c takes the descriptor out of its epoll set, and nothing puts it back. */
 static void hello(void) {
-    frame_numbers(&stream, HELLO, 0, FRAMES_MAGIC, FRAMES_VERSION, state);
+    uint32_t all[] = {FRAMES_MAGIC, FRAMES_VERSION, state, serial ? ROOM : -1};
+    frame_send(&stream, HELLO, 0, all, sizeof all);
 }
 
 /* Opens the stream; a serial line must not be edited on its way. */
@@ -73,11 +77,13 @@ static void connect_agent(void) {
         stream.fd = open(agent, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
     if (stream.fd < 0)
         return;
+    stream.room = -1;
     struct termios raw;
     if (!tcgetattr(stream.fd, &raw)) {
         cfmakeraw(&raw);
         raw.c_cflag |= CLOCAL | CREAD;
         tcsetattr(stream.fd, TCSANOW, &raw);
+        serial = 1;
     }
     stream.failed = 0, stream.have = 0, stream.out.have = 0;
     hello();
@@ -466,8 +472,11 @@ static void turn(const sigset_t *during) {
     struct timespec wait = {ms / 1000, ms % 1000 * 1000000L};
     ppoll(polled, count, ms < 0 ? 0 : &wait, during);
     paused = polled[0].revents & POLLHUP && !(polled[0].revents & POLLIN);
-    if (polled[0].revents & (POLLIN | POLLERR))
-        stream_read(&stream, take);
+    if (polled[0].revents & (POLLIN | POLLERR)) {
+        long got = stream_read(&stream, take);
+        if (serial && got > 0)
+            frame_numbers(&stream, TAKEN, 0, got, 0, 0);
+    }
     if (polled[1].revents && warm >= 0 && !warm_ready)
         warm_said();
     reap();

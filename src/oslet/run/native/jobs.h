@@ -102,8 +102,8 @@ static void child(struct job *job, const int fds[4], int said) {
             goto failed;
     if (job->terminal && ioctl(0, TIOCSCTTY, 0))
         goto failed;
-    if (job->what != PROGRAM) {
-        close(said);
+    if (job->what != PROGRAM) { /* no execve closes the other ends of its own pipes */
+        syscall(SYS_close_range, 3, ~0U, 0);
         _exit(job->what == READ ? read_files(&b->argv) : job->what == PACK ? pack(&b->argv) : unpack(&b->argv, b));
     }
     if (become(b))

@@ -148,10 +148,45 @@ static int appears(const char *path) {
     return 1;
 }
 
-/* `device` below a layer in memory, as the root; the initramfs's own files are gone then. */
-static const char *root(const char *device, const char *kind) {
+/* The device below /sys/class/block whose `file` there has the line `text`; 0 if none has. */
+static const char *having(const char *file, const char *text, char *path, size_t room) {
+    DIR *all = opendir("/sys/class/block");
+    const char *found = 0;
+    for (struct dirent *each; !found && all && (each = readdir(all));) {
+        char place[300], said[1024];
+        snprintf(place, sizeof place, "/sys/class/block/%s/%s", each->d_name, file);
+        if (slurp(place, said, sizeof said) <= 0)
+            continue;
+        for (char *rest = said, *line; !found && (line = strsep(&rest, "\n"));)
+            if (!strcmp(line, text))
+                snprintf(path, room, "/dev/%s", each->d_name), found = path;
+    }
+    if (all)
+        closedir(all);
+    return found;
+}
+
+/* The device that `name` means: a path, `serial:TEXT` for the virtio disk that says so, or `partname:TEXT` for the
+ * partition of a GPT that has that name. Such a one is waited for, too. */
+static const char *disk(const char *name, char *path, size_t room) {
+    char line[300];
+    int serial = !strncmp(name, "serial:", 7), part = !strncmp(name, "partname:", 9);
+    if (!serial && !part) {
+        snprintf(path, room, "%s", name);
+        return appears(path) ? path : 0;
+    }
+    snprintf(line, sizeof line, "%s%s", part ? "PARTNAME=" : "", name + (part ? 9 : 7));
+    for (int tries = 0; tries < (part ? 2000 : 1); tries++, usleep(5000))
+        if (having(part ? "uevent" : "serial", line, path, room))
+            return appears(path) ? path : 0;
+    return 0;
+}
+
+/* The disk `name` below a layer in memory, as the root; the initramfs's own files are gone then. */
+static const char *root(const char *name, const char *kind) {
     struct stat old;
-    if (!appears(device))
+    char device[300];
+    if (!disk(name, device, sizeof device))
         return "there is no such disk";
     folder("/.below", 0755), folder("/.layer", 0755), folder("/.root", 0755);
     if (mount(device, "/.below", kind, MS_RDONLY | MS_NODEV, 0))
@@ -177,27 +212,6 @@ static const char *root(const char *device, const char *kind) {
     if (before >= 0 && !fstat(before, &old) && !fstatfs(before, &fs) && (fs.f_type == 0x858458f6 || fs.f_type == 0x01021994))
         discard(before, ".", old.st_dev);
     close(before);
-    return 0;
-}
-
-/* The device that `name` means: a path, or `serial:TEXT` for the virtio disk that says so. */
-static const char *disk(const char *name, char *path, size_t room) {
-    if (strncmp(name, "serial:", 7)) {
-        snprintf(path, room, "%s", name);
-        return appears(path) ? path : 0;
-    }
-    DIR *all = opendir("/sys/block");
-    for (struct dirent *each; all && (each = readdir(all));) {
-        char place[300], serial[64];
-        snprintf(place, sizeof place, "/sys/block/%s/serial", each->d_name);
-        if (slurp(place, serial, sizeof serial) > 0 && !strcmp(serial, name + 7)) {
-            snprintf(path, room, "/dev/%s", each->d_name);
-            closedir(all);
-            return path;
-        }
-    }
-    if (all)
-        closedir(all);
     return 0;
 }
 

@@ -219,11 +219,12 @@ static void console_line(char *text) {
 }
 
 /* What a VMM writes, line by line, without what would move a terminal's cursor. */
-static void read_console(void) {
+/* How much there was; none at the end, less than none if there is nothing yet. */
+static ssize_t read_console(void) {
     static char line[LINE];
     char data[PAGE];
     ssize_t got = read(console, data, sizeof data);
-    if (got <= 0 && errno != EAGAIN)
+    if (!got || (got < 0 && errno != EAGAIN && errno != EINTR))
         close(console), console = -1;
     for (ssize_t i = 0; i < got; i++) {
         int whole = data[i] == '\n' || line_have == LINE - 1;
@@ -235,6 +236,7 @@ static void read_console(void) {
         if ((unsigned char)data[i] >= ' ' || data[i] == '\t')
             line[line_have++] = data[i];
     }
+    return got;
 }
 
 static void flush(void) {
@@ -246,8 +248,8 @@ static void flush(void) {
 
 /* The VMM is gone, and nobody said with which code the application ended. */
 static _Noreturn void lost(int status) {
-    while (console >= 0)
-        read_console();
+    while (console >= 0 && read_console() > 0)
+        ;
     if (panic[0])
         say("oslet: the guest's kernel panicked: %s", panic);
     else if (!greeted && WIFEXITED(status) && WEXITSTATUS(status) == 127)
@@ -355,7 +357,7 @@ static void client_new(void) {
             do
                 last = last < APPLICATION + 1 || last == 0xffff ? APPLICATION + 1 : last + 1;
             while (client_of(last));
-            clients[i]->stream.fd = fd, clients[i]->channel = last;
+            clients[i]->stream.fd = fd, clients[i]->stream.room = -1, clients[i]->channel = last;
             return;
         }
     close(fd);
@@ -396,9 +398,12 @@ static void take(struct stream *s, struct head head, char *data) {
             return;
         }
         state = frame_number(head, data, 2);
+        s->room = (int32_t)frame_number(head, data, 3);
         if (!greeted)
             greet();
         waits();
+    } else if (head.type == TAKEN) {
+        s->room += frame_number(head, data, 0);
     } else if (head.type == READY) {
         state = WAITING;
         waits();
@@ -473,7 +478,7 @@ static void write_out(int i) {
 
 static void turn(const sigset_t *during) {
     struct pollfd all[10 + CLIENTS] = {
-        {guest.fd, POLLIN | (guest.out.have ? POLLOUT : 0), 0},
+        {guest.fd, POLLIN | (guest.out.have && guest.room ? POLLOUT : 0), 0},
         {console, POLLIN, 0},
         {state != RUNNING || guest.out.have > 4 * WINDOW ? -1 : door, POLLIN, 0},
         {vsock, POLLIN, 0},
@@ -507,7 +512,7 @@ static void turn(const sigset_t *during) {
         if (fd >= 0 && guest.fd >= 0)
             close(guest.fd);
         if (fd >= 0)
-            guest.fd = fd, guest.failed = 0, guest.have = 0, guest.out.have = 0;
+            guest.fd = fd, guest.room = -1, guest.failed = 0, guest.have = 0, guest.out.have = 0;
     }
     if (all[4].revents)
         read_input();
@@ -565,7 +570,7 @@ static void application(char **words) {
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) || pipe2(pipe_, O_CLOEXEC))
         die("no socket or pipe can be had", "shim");
     fcntl(pair[0], F_SETFL, O_NONBLOCK), fcntl(pipe_[0], F_SETFL, O_NONBLOCK);
-    guest.fd = pair[0], console = pipe_[0];
+    guest.fd = pair[0], guest.room = -1, console = pipe_[0];
     if (cabled && cable_lay(NETWORK))
         die("the cable can't be laid", "network");
     run_vmm(pair[1], pipe_[1]);

