@@ -147,6 +147,9 @@ static int pipes(struct job *job, int fds[4], int flags) {
     job->in = p[0][1], job->out = p[1][0], job->err = p[2][0];
     fcntl(job->in, F_SETFL, O_NONBLOCK), fcntl(job->out, F_SETFL, O_NONBLOCK), fcntl(job->err, F_SETFL, O_NONBLOCK);
     fds[0] = p[0][0], fds[1] = p[1][1], fds[2] = p[2][1];
+    for (int i = 0; i < 3; i++) /* a service opens /dev/stdout again, by its name */
+        if (fchown(fds[i], job->boot.uid, job->boot.gid))
+            return -1;
     return 0;
 }
 
