@@ -47,8 +47,8 @@ def keep(disk: Disk, key: str, tree: str, fill: Callable[[Path], None]) -> Path:
 
 
 def _settle(file: Path) -> None:
-    """Readable by all, whatever the umask, and on the disk."""
-    file.chmod(0o644)
+    """Readable by all, whatever the umask, and on the disk. User-mode Linux is a kernel that is a program."""
+    file.chmod(0o755 if file.stat().st_mode & 0o100 else 0o644)
     handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
