@@ -12,6 +12,7 @@ from oslet.model.tree import Entry, Tree
 from oslet.run import config, filters, ids, landlock, placing, users, volumes
 from oslet.run.asking import Hardware
 from oslet.run.limits import Limits
+from oslet.run.machine import disks
 from oslet.run.net.plug import Plug
 from oslet.run.placing import Node
 from oslet.run.supervisor import mounts
@@ -69,7 +70,10 @@ class Facts:
         self.root = root
         self.mapping = ids.mapping(self.image.uid, self.image.gid, outer)
         # What a sandbox is made by, and no more: it is remembered.
-        entries = (Entry(e.path, e.kind, e.mode, e.uid, e.gid, target=e.target) for e in store.load(tree, Tree).entries)
+        entries = (
+            Entry(e.path, e.kind, e.mode, e.uid, e.gid, size=e.size, target=e.target)
+            for e in store.load(tree, Tree).entries
+        )
         self.index = placing.Index.of(entries)
         self.account = users.account(root, self.image.uid)
         self._owned = placing.owned(self.index)
@@ -130,6 +134,7 @@ class Facts:
         target.mkdir()
         made = (volume.path, self.index, self.root, self.mapping, self.image.uid, self.image.gid)
         if isinstance(volume.host, Path):
+            disks.folder(volume.host)
             volumes.prepare(volume.host, *made, data, volume.first)
             mounts.bind(volume.host, target)
         elif not volume.host.of:

@@ -179,8 +179,8 @@ class MachineFacts(Facts):
 
     def lock(self, layout: Layout) -> bytes:
         """The monitor may write where its slot has something for it."""
-        homes = [PLACE, SNAPSHOT, *(f"{DISKS}/{n}" for n in range(len(layout.attached)))]
-        return landlock.pack(landlock.rules((), homes, read_only=False))
+        files = [f"{DISKS}/{n}" for n in range(len(layout.attached))]
+        return landlock.pack(landlock.rules((), (PLACE, SNAPSHOT), files, read_only=False))
 
     def _attach(self, place: Path, number: int, volume: Volume, layout: Layout) -> None:
         """One volume as a disk: a file in the volume's folder, or, of a clone, on the instance's own tmpfs."""
