@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from oslet.build.machine.seal import INITRAMFS, KERNEL, Core
+from oslet.errors import RunError
 from oslet.model.kernel import Evidence
 from oslet.model.source import Debian
 from oslet.run.asking import Hardware
@@ -22,12 +23,18 @@ if TYPE_CHECKING:
     from oslet.run.asking import Wish
     from oslet.workspace import Workspace
 
+_STARTED = ("qemu", "uml")
+"""Monitors whose trees are known; the others' guests are only exported."""
+
 
 def hardware(workspace: Workspace, built: Built, wish: Wish) -> Hardware:
     """What a start with this wish runs on; each part comes from the store or is made, which takes minutes for a kernel.
     RunError for a monitor that can't be had here."""
     answer = _Asked(workspace)
     name = choose(wish.microvm or "auto", answer)
+    if name not in _STARTED:
+        hint = "leave --vmm out; `oslet export --microvm DIR` writes what Firecracker starts"
+        raise RunError(f"oslet run starts no guest of {name} so far", where="--vmm", hint=hint)
     with_kvm = name != "uml" and answer().works
     target: Target = "uml" if name == "uml" else "microvm"
     made = kernel(workspace, built, wish.kernel, target, _also(name, wish), exact=False)
