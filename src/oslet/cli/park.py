@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from oslet.workspace import Workspace
 
 _MOST = 10_000
-_ALIKE = ("volume", "fresh", "memory", "cpus", "pids", "network", "seccomp", "read-only", "help")
+_ALIKE = (
+    *("volume", "fresh", "memory", "cpus", "pids", "network", "seccomp", "read-only"),
+    *("microvm", "vmm", "kernel", "help"),
+)
 """What slots have to have in common with the starts that take them; all else is said at the start."""
 OPTIONS = (*(o for o in STARTS if o.name in _ALIKE), Option("json", "", "", "print what waits as JSON"))
 USAGE = "Usage: oslet park [OPTIONS] [TARGET N [--PARAM VALUE …] [OPTIONS]]"
