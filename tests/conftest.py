@@ -12,10 +12,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from .monitors import Monitors
 
 ROOT = Path(__file__).parents[1]
 
@@ -107,6 +110,14 @@ def kernels(home: Path) -> None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
             f"no kernel for {lacking}: ./dev test makes it"
         )
+
+
+@pytest.fixture(scope="session")
+def monitors(home: Path, kernels: None, tmp_path_factory: pytest.TempPathFactory) -> Monitors:
+    """QEMU and user-mode Linux, to start guests in without a sandbox."""
+    from .monitors import monitors
+
+    return monitors(home, tmp_path_factory.mktemp("monitors"))
 
 
 @pytest.fixture

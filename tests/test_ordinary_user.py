@@ -19,6 +19,7 @@ from .conftest import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
+GUEST = "tests/machine/test_microvm.py::test_in_the_foreground_it_is_the_application[uml]"
 SUBJECTS = (
     "tests/run",
     "tests/native",
@@ -27,8 +28,11 @@ SUBJECTS = (
     "tests/escape",
     "tests/testing",
     "tests/catalog/test_postgres.py",
+    GUEST,
 )
-"""A folder at a time, whose tests share a home: getting an OCI runtime takes longer than most of them."""
+"""A folder at a time, whose tests share a home: getting an OCI runtime takes longer than most of them.
+Only GUEST is given kernels: the other tests of guests skip."""
+KERNELS = Path(os.environ.get("OSLET_DEV") or ROOT / ".dev") / "kernels"
 NOT_COPIED = shutil.ignore_patterns(".git", ".dev", ".venv", "__pycache__", ".*_cache", ".hypothesis", "*.lock")
 PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT", "OSLET_MIRROR")
 
@@ -84,6 +88,9 @@ def test_as_ordinary_user(subject: str, user: tuple[str, int, Path]) -> None:
     shutil.copytree(ROOT, checkout, ignore=NOT_COPIED)
     own = {"HOME": room / "home", "TMPDIR": room / "tmp", "XDG_RUNTIME_DIR": room / "run"}
     own["TMPDIR"].mkdir()
+    if subject == GUEST and KERNELS.is_dir():
+        own["OSLET_DEV"] = room / "dev"
+        shutil.copytree(KERNELS, own["OSLET_DEV"] / "kernels", symlinks=True)
     own["XDG_RUNTIME_DIR"].mkdir(mode=0o700)
     for path in (room, *room.rglob("*")):
         os.chown(path, uid, uid, follow_symlinks=False)

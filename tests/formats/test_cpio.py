@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from oslet.errors import IntegrityError
 from oslet.formats import cpio
 
-NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=40)
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=40)
 MEMBERS = st.builds(
     lambda names, data, mode, uid: cpio.file("/" + "/".join(names), data, mode)._replace(uid=uid),
     st.lists(NAMES.filter(lambda name: name not in (".", "..", "TRAILER!!!")), min_size=1, max_size=4),

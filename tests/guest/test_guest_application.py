@@ -8,9 +8,10 @@ import time
 
 from oslet.model.boot import Boot, GuestFile, Identity, User
 from oslet.run import native
-from tests.guest.world import Guest
+from tests.guest.world import BOTH, Guest
 
 
+@BOTH
 def test_the_exit_code_the_streams_and_the_environment_are_the_applications_own(guest: Guest) -> None:
     done = guest.run(
         "sh", "-c", 'cat; echo "$A"; echo err >&2; exit 7', stdin=b"in\n", env={"PATH": "/bin", "A": "b c"}

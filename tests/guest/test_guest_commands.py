@@ -15,11 +15,12 @@ from pathlib import Path
 from oslet.formats import boot
 from oslet.model.boot import Boot, GuestFile, Identity, User
 from oslet.run import carrying, native
-from tests.guest.world import Guest
+from tests.guest.world import BOTH, Guest
 
 WAIT = ("sh", "-c", "echo up; exec sleep 1000")
 
 
+@BOTH
 def test_a_command_has_its_own_words_user_folder_and_exit_code(guest: Guest) -> None:
     guest.tell("start", Boot(user=User(7, 8), workdir="/etc"))
     with guest.running(*WAIT):

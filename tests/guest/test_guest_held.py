@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from oslet.model.boot import Boot, Identity
 from oslet.run import native
-from tests.guest.world import Guest
+from tests.guest.world import BOTH, Guest
 
 
 @contextmanager
@@ -55,6 +55,7 @@ def become(control: socket.socket, message: bytes) -> tuple[int, bytes]:
     return reading, said
 
 
+@BOTH
 def test_a_held_guest_becomes_what_it_is_told(guest: Guest) -> None:
     guest.tell("setup", Boot(identity=Identity(hostname="template")))
     with held(guest) as (shim, control):

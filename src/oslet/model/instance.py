@@ -51,7 +51,8 @@ class Arguments(Struct, frozen=True):
 
 
 class Instance(Struct, frozen=True):
-    """One running image with its arguments, as last observed. Times are POSIX seconds; ``group`` is its stack."""
+    """One running image with its arguments, as last observed. Times are POSIX seconds; ``group`` is its stack,
+    ``vmm`` what it runs in as a microVM."""
 
     id: str
     name: str
@@ -66,3 +67,4 @@ class Instance(Struct, frozen=True):
     restarts: int = 0
     health: str = ""
     group: str = ""
+    vmm: str = ""

@@ -198,6 +198,7 @@ def begun(record: Record) -> Instance:
         pid=record.pid,
         restarts=record.restarts,
         group=record.membership.group if record.membership else "",
+        vmm=record.vmm,
     )
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from oslet.run.asking import Wish
     from oslet.workspace import Workspace
 
-_STARTED = ("qemu", "uml")
-"""Monitors whose trees are known; the others' guests are only exported."""
+_JOINED = ("qemu", "uml")
+"""Those that a slot has been made for."""
 
 
 def hardware(workspace: Workspace, built: Built, wish: Wish) -> Hardware:
@@ -32,13 +32,16 @@ def hardware(workspace: Workspace, built: Built, wish: Wish) -> Hardware:
     RunError for a monitor that can't be had here."""
     answer = _Asked(workspace)
     name = choose(wish.microvm or "auto", answer)
-    if name not in _STARTED:
-        hint = "leave --vmm out; `oslet export --microvm DIR` writes what Firecracker starts"
-        raise RunError(f"oslet run starts no guest of {name} so far", where="--vmm", hint=hint)
+    if name not in _JOINED:
+        raise RunError(
+            f"oslet run starts no guests in {name} yet",
+            where="--vmm",
+            hint="oslet export --microvm writes what it starts from; or leave --vmm out",
+        )
     with_kvm = name != "uml" and answer().works
     target: Target = "uml" if name == "uml" else "microvm"
-    made = kernel(workspace, built, wish.kernel, target, _also(name, wish), exact=False)
-    monitor = vmm("qemu" if name == "qemu" else name, workspace.store, workspace.progress, Debian())
+    made = kernel(workspace, built, wish.kernel, target, _also(wish), exact=False)
+    monitor = vmm(name, workspace.store, workspace.progress, Debian())
     disks = built.image.start.volumes or wish.volumes
     sealed = sealed_machine(workspace, built.image, core(made, target))
     size = wish.limits.memory or built.image.start.machine.memory
@@ -58,11 +61,9 @@ def hardware(workspace: Workspace, built: Built, wish: Wish) -> Hardware:
     )
 
 
-def _also(vmm: str, wish: Wish) -> list[Evidence]:
+def _also(wish: Wish) -> list[Evidence]:
     """What this start asks of the kernel, beside what the image does."""
-    volumes = [Evidence("volumes", f"{path} is given a volume") for path in wish.volumes]
-    by_vsock = vmm in ("firecracker", "cloud-hypervisor")
-    return [*volumes, Evidence("vsock", f"{vmm} is spoken with by vsock")] if by_vsock else volumes
+    return [Evidence("volumes", f"{path} is given a volume") for path in wish.volumes]
 
 
 def core(made: Made, target: Target) -> Core:

@@ -10,7 +10,6 @@
 #include <sys/reboot.h>
 #include <termios.h>
 #include <time.h>
-
 #include "boot.h"
 #include "frames.h"
 #include "setup.h"
@@ -34,60 +33,7 @@ static int64_t now(void) {
     return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
 }
 
-static int vsock(unsigned port) {
-    struct sockaddr_vm to = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = port};
-    int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to))
-        shut(&fd);
-    if (fd >= 0)
-        fcntl(fd, F_SETFL, O_NONBLOCK);
-    return fd;
-}
-
-/* The port that is called as ours, where the command line names none. */
-static char *port(void) {
-    static char path[300];
-    char *found = 0;
-    DIR *all = opendir("/sys/class/virtio-ports");
-    for (struct dirent *each; all && !found && (each = readdir(all));) {
-        char name[64];
-        snprintf(path, sizeof path, "/sys/class/virtio-ports/%s/name", each->d_name);
-        if (slurp(path, name, sizeof name) > 0 && !strcmp(name, "org.oslet.agent"))
-            snprintf(path, sizeof path, "/dev/%s", each->d_name), found = path;
-    }
-    if (all)
-        closedir(all);
-    return found;
-}
-
-/* A terminal's buffer has 4096 bytes, and user-mode Linux never reads its line again once that was full: line_throttle()
- * in arch/um/drivers/line.c takes the descriptor out of its epoll set, and nothing puts it back. */
-static void hello(void) {
-    uint32_t all[] = {FRAMES_MAGIC, FRAMES_VERSION, state, serial ? ROOM : -1};
-    frame_send(&stream, HELLO, 0, all, sizeof all);
-}
-
-/* Opens the stream; a serial line must not be edited on its way. */
-static void connect_agent(void) {
-    if (!agent)
-        return;
-    if (!strncmp(agent, "vsock:", 6))
-        stream.fd = vsock(strtoul(agent + 6, 0, 10));
-    else if (appears(agent))
-        stream.fd = open(agent, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-    if (stream.fd < 0)
-        return;
-    stream.room = -1;
-    struct termios raw;
-    if (!tcgetattr(stream.fd, &raw)) {
-        cfmakeraw(&raw);
-        raw.c_cflag |= CLOCAL | CREAD;
-        tcsetattr(stream.fd, TCSANOW, &raw);
-        serial = 1;
-    }
-    stream.failed = 0, stream.have = 0, stream.out.have = 0;
-    hello();
-}
+#include "stream.h"
 
 /* The end: nothing runs, nothing is unwritten, no power. */
 static _Noreturn void power_off(void) {
@@ -154,89 +100,7 @@ static int apply(struct boot *b) {
     return 1;
 }
 
-/* The warm Python is a child that waits on its descriptor 3, with its program as its standard input: native/warm.py. */
-static void warm_up(void) {
-    int pair[2], text[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    struct boot *b = &app->boot;
-    if (!b->warm.count || warm >= 0 || app->running || null < 0)
-        return;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) || pipe2(text, O_CLOEXEC))
-        return;
-    fcntl(text[1], F_SETPIPE_SZ, b->program_size > 65536 ? (1 << 20) : 65536);
-    fcntl(text[1], F_SETFL, O_NONBLOCK);
-    if (write(text[1], b->program, b->program_size) != (ssize_t)b->program_size)
-        return;
-    close(text[1]);
-    app->pid = fork();
-    if (!app->pid) {
-        int fds[4] = {text[0], null, null, pair[1]}, up = fcntl(null, F_DUPFD_CLOEXEC, 16);
-        app->terminal = 0, app->what = PROGRAM;
-        child(app, fds, up);
-    }
-    close(text[0]), close(pair[1]), close(null);
-    warm = pair[0], warm_ready = 0;
-    app->running = app->pid > 0;
-}
-
-static void ready(void) {
-    if (hold && !app->running) {
-        state = WAITING;
-        frame_send(&stream, READY, 0, 0, 0);
-    }
-}
-
-/* It has imported what it will need, or has ended: then the application is started as any other. */
-static void warm_said(void) {
-    char byte;
-    ssize_t got = read(warm, &byte, 1);
-    if (got < 0 && errno == EINTR)
-        return;
-    if (got <= 0)
-        shut(&warm), app->running = 0;
-    else
-        warm_ready = 1;
-    state = WAITING;
-    frame_send(&stream, READY, 0, 0, 0);
-}
-
-/* As the supervisor does with the stub (docs/slots.md): one message, then the socket's end or an errno. 0 if it took. */
-static int warm_take(void) {
-    struct boot *b = &app->boot;
-    int fds[4], ends = 0;
-    struct buffer text = {0};
-    if (pipes(app, fds, 0) < 0)
-        return -1;
-    buffer_add(&text, (uint32_t[5]){0x314c534f, 0, b->argv.count, b->env.count, 2}, 20);
-    const char *folder_ = b->workdir ? b->workdir : "/";
-    buffer_add(&text, folder_, strlen(folder_) + 1);
-    for (uint32_t i = 0; i < b->argv.count; i++)
-        buffer_add(&text, b->argv.list[i], strlen(b->argv.list[i]) + 1);
-    for (uint32_t i = 0; i < b->env.count; i++)
-        buffer_add(&text, b->env.list[i], strlen(b->env.list[i]) + 1);
-    uint32_t length = text.have - 20;
-    memcpy(text.at + 4, &length, 4);
-    _Alignas(struct cmsghdr) char room[CMSG_SPACE(sizeof(int[3]))] = {0};
-    struct iovec part = {text.at, text.have};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
-    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-    c->cmsg_level = SOL_SOCKET, c->cmsg_type = SCM_RIGHTS, c->cmsg_len = CMSG_LEN(sizeof(int[3]));
-    memcpy(CMSG_DATA(c), fds, sizeof(int[3]));
-    ssize_t sent = sendmsg(warm, &message, MSG_NOSIGNAL);
-    for (size_t at = sent < 0 ? text.have : sent; at < text.have; at += sent)
-        if ((sent = send(warm, text.at + at, text.have - at, MSG_NOSIGNAL)) < 0)
-            break;
-    free(text.at);
-    for (int i = 0; i < 3; i++)
-        close(fds[i]);
-    ends = heard(warm);
-    warm = -1;
-    if (ends) {
-        refuse(APPLICATION, ends == ENOENT ? 127 : 126, ends, b->argv.list[0], 0);
-        return ends;
-    }
-    frame_numbers(&stream, STARTED, APPLICATION, app->pid, 0, 0);
-    return 0;
-}
+#include "warmed.h"
 
 static void start(int flags) {
     struct boot *b = &app->boot;

@@ -155,119 +155,9 @@ static char *path_of(const char *name) {
     return path[turn];
 }
 
-/* --- the VMM -------------------------------------------------------------------------------------------------------- */
-
-static int listen_at(const char *name) {
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    strcpy(a.sun_path, path_of(name));
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    unlink(a.sun_path);
-    umask(077);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) || listen(fd, 64))
-        die("it can't be listened at", a.sun_path);
-    umask(022);
-    return fd;
-}
-
-static void run_vmm(int stream, int lines_to) {
-    static char text[64 << 10], *words[2048], *env[64];
-    int fd = open(path_of("vmm"), O_RDONLY | O_CLOEXEC), count = 0, variables = 0, null = open("/dev/null", O_RDWR);
-    ssize_t have = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (have <= 0)
-        die("it can't be read", path_of("vmm"));
-    for (char *at = text; at < text + have && count < 2047; at += strlen(at) + 1)
-        if (!count && strchr(at, '=') && !memchr(at, '/', strcspn(at, "=")) && variables < 63)
-            env[variables++] = at;
-        else
-            words[count++] = at;
-    if (!count)
-        errno = ENOENT, die("it names no program", path_of("vmm"));
-    pid_t us = getpid();
-    vmm = fork();
-    if (vmm < 0)
-        die("fork", "vmm");
-    if (vmm)
-        return;
-    sigset_t none;
-    sigemptyset(&none), sigprocmask(SIG_SETMASK, &none, 0);
-    for (int i = 1; i < _NSIG; i++)
-        signal(i, SIG_DFL);
-    setsid();
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != us)
-        _exit(125);
-    /* out of each other's way first */
-    stream = fcntl(stream, F_DUPFD, 16), lines_to = fcntl(lines_to, F_DUPFD, 16);
-    dup2(null, 0), dup2(lines_to, 1), dup2(lines_to, 2), close(3), dup2(stream, AGENT);
-    syscall(SYS_close_range, AGENT + 1, ~0U, 0);
-    for (int i = 0; i < variables; i++)
-        if (!strncmp(env[i], "ADDR_NO_RANDOMIZE=", 18))
-            personality(ADDR_NO_RANDOMIZE); /* where that is refused it does without */
-    execve(words[0], words, env);
-    dprintf(2, "oslet: %s: %s\n", words[0], strerror(errno));
-    _exit(127);
-}
-
-static void console_line(char *text) {
-    static const char mark[] = "Kernel panic - not syncing: ";
-    char *at = strstr(text, mark);
-    snprintf(lines[line_count++ % LINES], LINE, "%s", text);
-    if (at)
-        snprintf(panic, sizeof panic, "%s", at + sizeof mark - 1);
-    if (greeted && ended < 0 && guest.fd >= 0 && strncmp(text, "oslet: ", 7))
-        say("kernel: %s", text);
-}
-
-/* What a VMM writes, line by line, without what would move a terminal's cursor. */
-/* How much there was; none at the end, less than none if there is nothing yet. */
-static ssize_t read_console(void) {
-    static char line[LINE];
-    char data[PAGE];
-    ssize_t got = read(console, data, sizeof data);
-    if (!got || (got < 0 && errno != EAGAIN && errno != EINTR))
-        close(console), console = -1;
-    for (ssize_t i = 0; i < got; i++) {
-        int whole = data[i] == '\n' || line_have == LINE - 1;
-        if (whole) {
-            line[line_have] = 0, line_have = 0;
-            if (line[0])
-                console_line(line);
-        }
-        if ((unsigned char)data[i] >= ' ' || data[i] == '\t')
-            line[line_have++] = data[i];
-    }
-    return got;
-}
-
-static void flush(void) {
-    for (int i = 0; i < 2; i++)
-        for (struct pollfd p = {i + 1, POLLOUT, 0}; out[i].have && poll(&p, 1, GRACE) > 0;)
-            if (buffer_write(&out[i], i + 1, PAGE) < 0)
-                out[i].have = 0;
-}
-
-/* The VMM is gone, and nobody said with which code the application ended. */
-static _Noreturn void lost(int status) {
-    while (console >= 0 && read_console() > 0)
-        ;
-    if (panic[0])
-        say("oslet: the guest's kernel panicked: %s", panic);
-    else if (!greeted && WIFEXITED(status) && WEXITSTATUS(status) == 127)
-        say("oslet: the VMM can't be started");
-    else
-        say("oslet: the guest ended without its application's exit code");
-    int shown = line_count < LINES ? line_count : LINES;
-    for (int i = line_count - (shown < 8 ? shown : 8); i < line_count; i++)
-        say("  %s", lines[i % LINES]);
-    flush();
-    leave(held ? told_off(EIO, LOST) : LOST);
-}
+#include "vmm.h"
 
 /* --- the application ------------------------------------------------------------------------------------------------ */
-
-static void on_signal(int number) {
-    pending[number] = 1;
-}
 
 static void become_raw(void) {
     struct termios raw;
@@ -340,85 +230,8 @@ static void take_application(struct head head, const char *data) {
     }
 }
 
-/* --- other commands ------------------------------------------------------------------------------------------------- */
-
-static struct client *client_of(int channel) {
-    for (int i = 0; i < CLIENTS; i++)
-        if (clients[i] && clients[i]->channel == channel)
-            return clients[i];
-    return 0;
-}
-
-static void client_new(void) {
-    static uint16_t last = APPLICATION;
-    int fd = accept4(door, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    for (int i = 0; fd >= 0 && i < CLIENTS; i++)
-        if (!clients[i] && (clients[i] = calloc(1, sizeof **clients))) {
-            do
-                last = last < APPLICATION + 1 || last == 0xffff ? APPLICATION + 1 : last + 1;
-            while (client_of(last));
-            clients[i]->stream.fd = fd, clients[i]->stream.room = -1, clients[i]->channel = last;
-            return;
-        }
-    close(fd);
-}
-
-static void client_take(struct stream *s, struct head head, char *data) {
-    struct client *client = (struct client *)s;
-    switch (head.type) {
-    case RECORD: case RUN: case IN: case CREDIT: case SIGNAL: case SIZE:
-        return frame_send(&guest, head.type, client->channel, data, head.length);
-    default:
-        s->failed = 1;
-    }
-}
-
-/* A client that went away has its command ended; its channel is nobody else's until the guest says that it has. */
-static void client_gone(struct client *client) {
-    if (client->stream.fd >= 0)
-        close(client->stream.fd), client->stream.fd = -1;
-    if (!client->closing++)
-        frame_send(&guest, CLOSE, client->channel, 0, 0);
-    client->stream.out.have = 0;
-}
-
-static void client_free(int i) {
-    if (clients[i]->stream.fd >= 0)
-        close(clients[i]->stream.fd);
-    free(clients[i]->stream.out.at), free(clients[i]);
-    clients[i] = 0;
-}
-
-static void take(struct stream *s, struct head head, char *data) {
-    struct client *client;
-    if (head.type == HELLO) {
-        if (frame_number(head, data, 0) != FRAMES_MAGIC || frame_number(head, data, 1) != FRAMES_VERSION) {
-            say("oslet: the guest's init speaks another version of the protocol");
-            s->failed = 1;
-            return;
-        }
-        state = frame_number(head, data, 2);
-        s->room = (int32_t)frame_number(head, data, 3);
-        if (!greeted)
-            greet();
-        waits();
-    } else if (head.type == TAKEN) {
-        s->room += frame_number(head, data, 0);
-    } else if (head.type == READY) {
-        state = WAITING;
-        waits();
-    } else if (head.channel == APPLICATION) {
-        take_application(head, data);
-    } else if ((client = client_of(head.channel))) {
-        if (!client->closing && client->stream.out.have < 4 * WINDOW)
-            frame_send(&client->stream, head.type, 2, data, head.length);
-        if (head.type == EXIT || head.type == ERROR) {
-            if (client->closing)
-                client->stream.failed = 1;
-            client->closing = 2;
-        }
-    }
-}
+#include "clients.h"
+#include "signals.h"
 
 /* --- the loop ------------------------------------------------------------------------------------------------------- */
 
@@ -426,36 +239,6 @@ static void take(struct stream *s, struct head head, char *data) {
 static void hear_signals(const sigset_t *during) {
     sigset_t blocked;
     sigprocmask(SIG_SETMASK, during, &blocked), sigprocmask(SIG_SETMASK, &blocked, 0);
-}
-
-static void signals(void) {
-    for (int number = 1; number < 65; number++) {
-        if (!pending[number])
-            continue;
-        pending[number] = 0;
-        if (number == SIGWINCH && tty) {
-            struct winsize size = {0};
-            ioctl(0, TIOCGWINSZ, &size);
-            uint32_t both[2] = {size.ws_row, size.ws_col};
-            frame_send(&guest, SIZE, APPLICATION, both, sizeof both);
-        } else if (number != SIGCHLD && number != SIGWINCH) {
-            uint32_t which = number;
-            if (started)
-                frame_send(&guest, SIGNAL, APPLICATION, &which, 4);
-            else if (number == SIGTERM || number == SIGINT)
-                leave(128 + number);
-        }
-    }
-    int status;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-        if (pid == vmm) {
-            vmm = 0;
-            stream_read(&guest, take); /* what it said last */
-            if (ended < 0)
-                lost(status);
-        }
-    if (vmm && ended >= 0 && until <= now())
-        kill(-vmm, SIGKILL);
 }
 
 static void read_input(void) {
@@ -541,21 +324,6 @@ static void turn(const sigset_t *during) {
         stream_write(&guest);
     if (guest.failed && guest.fd >= 0)
         close(guest.fd), guest.fd = -1, guest.have = 0;
-}
-
-static void prepare(sigset_t *during) {
-    static const int relayed[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCHLD};
-    sigset_t blocked;
-    sigemptyset(&blocked);
-    signal(SIGPIPE, SIG_IGN);
-    for (unsigned i = 0; i < sizeof relayed / sizeof *relayed; i++) {
-        struct sigaction action = {.sa_handler = on_signal};
-        sigaction(relayed[i], &action, 0);
-        sigaddset(&blocked, relayed[i]);
-    }
-    sigprocmask(SIG_BLOCK, &blocked, during);
-    for (unsigned i = 0; i < sizeof relayed / sizeof *relayed; i++)
-        sigdelset(during, relayed[i]);
 }
 
 static void application(char **words) {

@@ -171,6 +171,11 @@ class Service:
     def visit(self, asked: wire.Visit, stdio: Stdio) -> tuple[int, int | None]:
         """Tools beside an instance: their pid, and the other end of their terminal. RunError if they can't be run."""
         life, like = self.running(asked.ref), self.decisions.decide(asked.like)
+        if life.record.vmm:
+            raise RunError(
+                f"{life.record.name} is a microVM, whose processes and files are its own kernel's",
+                hint="oslet exec runs a command of the image in it; oslet inspect tells of its processes",
+            )
         slot, launch = visiting.visit(life.record, like, self.runtime, self.given.crun, self.given.outer)
         self.execs[slot.pid], self._visitors[slot.pid] = threading.Event(), slot.id
         try:
