@@ -82,6 +82,10 @@ def now() -> str:
 def main(names: list[str]) -> int:
     if names[:1] == ["breadth"]:  # many minutes, and a table of its own
         return breadth.main(names[1:])
+    if names[:1] == ["machines"]:
+        from bench.machines.__main__ import main as machines
+
+        return machines(names[1:])
     if names[:1] == ["chaos"]:
         return chaos.main(names[1:])
     every = {**SUBJECTS, **SECTIONS}
@@ -89,6 +93,7 @@ def main(names: list[str]) -> int:
         for name, subject in every.items():
             print(f"{name:10} {(subject.__doc__ or '').strip().splitlines()[0]}")
         print("breadth    80 further packages and wheels, whole and trimmed, each doing one thing (many minutes; -h)")
+        print("machines   one image as container and microVM: that it does the same, and issue 5's bars (-h)")
         print("chaos      random operations on instances, all killed at random, held to what the kernel says (-h)")
         return 0
     if unknown := [n for n in names if n not in every]:

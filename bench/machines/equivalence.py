@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from bench.machines import servers, small
-from bench.machines.forms import Host
-from bench.machines.transcript import Hearing, Transcript
+from bench.machines.forms import Form, Host
+from bench.machines.transcript import Hearing, Transcript, difference
+from bench.measure import ROOT, say
+from bench.peer import certificate
 
 EXAMPLES: Mapping[str, Callable[[Hearing, Path], None]] = {
     "hello": lambda hearing, _: small.hello(hearing),
@@ -41,3 +45,27 @@ def faults(heard: Transcript) -> dict[str, object]:
     """The steps that failed: what failed everywhere compares nothing."""
     failed = {n: a for n, a in heard.steps.items() if isinstance(a, dict) and "raised" in a}
     return {n: a for n, a in failed.items() if n not in REFUSED.get(heard.example, set())}
+
+
+def compared(home: Path, room: Path, forms: Sequence[Form], names: Sequence[str] = ()) -> tuple[str, bool]:
+    """Each example's transcript in each form beside the container's: a table, and the differences."""
+    room.mkdir(exist_ok=True)
+    pem = certificate(room).read_text()
+    cut = pem.index("-----BEGIN PRIVATE")
+    (room / "cert.pem").write_text(pem[:cut])
+    (room / "key.pem").write_text(pem[cut:])
+    lines, told = ["| example | form | steps | agrees |", "| --- | --- | --- | --- |"], []
+    for name in names or EXAMPLES:
+        shutil.copytree(ROOT / "examples" / name, room / name)
+        plain = Host(home, "container")
+        image = json.loads(plain("build", str(room / name / f"{name}.toml"), "--json", timeout=1800).out)["digest"]
+        first = transcript(name, plain, image, room)
+        for form in forms:
+            heard = first if form == "container" else transcript(name, Host(home, form), image, room)
+            wrong = difference(first, heard, ("container", form)) or "\n".join(
+                f"{n}: {a}" for n, a in faults(heard).items()
+            )
+            lines.append(f"| {name} | {form} | {len(heard.steps)} | {'**no**' if wrong else 'yes'} |")
+            told += [f"{name}, {form}:\n{wrong}"] if wrong else []
+            say(lines[-1])
+    return "\n\n".join(["\n".join(lines), *told]), not told

@@ -12,7 +12,7 @@ import pytest
 from oslet.errors import RunError
 from oslet.model.tree import Entry, Tree
 from oslet.run import ids
-from oslet.run.machine.disks import disk, of_folder, of_image
+from oslet.run.machine.disks import FILE, disk, of_folder, of_image
 from oslet.run.placing import Index
 from oslet.store import Store
 
@@ -86,6 +86,8 @@ def test_a_folder_becomes_a_disk(mke2fs: Path, tmp_path: Path) -> None:
     whole = tmp_path / "out"
     said(mke2fs, file, f'dump "/a b/ünïcode" {whole}')
     assert whole.read_bytes() == (folder / "a b/ünïcode").read_bytes()
+    within = disk(folder / FILE, mke2fs, of_folder(folder, SAME), size=32 << 20)
+    assert listed(mke2fs, within, "/").keys() == names.keys()
     with pytest.raises(RunError, match="can't make"):
         disk(tmp_path / "small", mke2fs, of_folder(folder, SAME), size=1 << 20)
     assert not (tmp_path / "small").exists() and not list(tmp_path.glob(".small*"))

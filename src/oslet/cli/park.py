@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _MOST = 10_000
 _ALIKE = (
-    *("volume", "fresh", "memory", "cpus", "pids", "network", "seccomp", "read-only", "microvm", "vmm", "kernel"),
-    "help",
+    *("volume", "fresh", "memory", "cpus", "pids", "network", "seccomp", "read-only"),
+    *("microvm", "vmm", "kernel", "help"),
 )
 """What slots have to have in common with the starts that take them; all else is said at the start."""
 OPTIONS = (*(o for o in STARTS if o.name in _ALIKE), Option("json", "", "", "print what waits as JSON"))

@@ -58,7 +58,7 @@ VERBS = {
     "gc": "Remove what no image and no instance needs.",
     "verify": "Hash everything in the store again.",
     "seed": "Write arguments as what a machine with an image is started with.",
-    "export": "Write an image as OCI, a docker archive or a folder.",
+    "export": "Write an image as OCI, a docker archive, a folder or a virtual machine.",
     "push": "Send an image to a registry.",
     "pull": "Fetch an image from a registry.",
     "schema": "The JSON Schema of declarations and stacks, for editors.",

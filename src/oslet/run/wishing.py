@@ -42,7 +42,7 @@ OPTIONS = (
     Option("seccomp", "", "MODE", "default, log (record calls that the image has no use for) or image (refuse those)"),
     Option("read-only", "", "", "let it write to its volumes, /tmp and /run only"),
     Option("microvm", "", "", "run it in a virtual machine with a kernel of its own, instead of a container"),
-    Option("vmm", "", "NAME", "with --microvm: qemu, uml, firecracker or cloud-hypervisor (default: what serves best)"),
+    Option("vmm", "", "NAME", "--microvm in this one: qemu or uml (default: qemu with KVM, else user-mode Linux)"),
     Option("kernel", "", "KERNEL", "with --microvm: tiny, net, full or distribution (default: the declaration's)"),
     Option("rm", "", "", "leave nothing when it ends (in the foreground it never does)"),
     Option("json", "", "", "with -d: print the instance as JSON"),

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from oslet.run.asking import Wish
     from oslet.workspace import Workspace
 
-
 _JOINED = ("qemu", "uml")
 """Those that a slot has been made for."""
 

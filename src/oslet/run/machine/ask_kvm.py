@@ -16,8 +16,8 @@ _SET_MEMORY, _SET_REGISTERS = 0x4020AE46, 0x4090AE82
 _GET_SEGMENTS, _SET_SEGMENTS = 0x8138AE83, 0x4138AE84
 _EXIT_IO = 2
 _PORT, _SAID = 0x10, 0x2A
-_WORDS = bytes.fromhex("b940420f00 e2fe b02a e610 f4")
-"""mov ecx, 1000000; loop $; mov al, 42; out 16, al; hlt."""
+_WORDS = bytes.fromhex("b900e1f505 e2fe b02a e610 f4")
+"""mov ecx, 100000000; loop $; mov al, 42; out 16, al; hlt."""
 _PAGES = 4
 _TABLES = ((1, 0x2003), (2, 0x3003), (3, 0x83))
 """Three levels of page tables, each with one entry: the first 2 MiB are where they are."""

@@ -21,6 +21,8 @@ from oslet.run.placing import Index
 
 FILE = "disk.ext4"
 """What a volume's folder holds if it is a disk."""
+_BEGUN = f".{FILE}."
+"""Begins the names of what that is made from, beside it, and so in the folder that it is made of."""
 SIZE = 1 << 30
 """Bytes of a volume unless something else is said."""
 LEAST = 1 << 20
@@ -129,7 +131,8 @@ def of_folder(folder: Path, mapping: ids.Mapping) -> Members:
     count = 0
     for at, folders, files in os.walk(folder, onerror=_unreadable):
         folders.sort()
-        for each in (Path(at), *(Path(at, name) for name in sorted(files)), *_links(at, folders)):
+        names = sorted(name for name in files if not name.startswith(_BEGUN))
+        for each in (Path(at), *(Path(at, name) for name in names), *_links(at, folders)):
             count += 1
             if count > MOST_FILES:
                 raise RunError(f"over {MOST_FILES} files", where=str(folder))

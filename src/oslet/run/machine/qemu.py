@@ -73,8 +73,11 @@ def devices(guest: Guest) -> tuple[str, ...]:
     disks = [(guest.root, True, "root")] if guest.root else []
     disks += [(disk.path, disk.read_only, disk.serial or f"disk{n}") for n, disk in enumerate(guest.disks)]
     for number, (path, read_only, serial) in enumerate(disks):
-        shut = "on" if read_only else "off"
-        words += ["-drive", f"id=d{number},if=none,format=raw,read-only={shut},file={_value(path)}"]
+        shut, locked = ("on", "off") if read_only else ("off", "auto")  # many guests have one root
+        words += [
+            "-drive",
+            f"id=d{number},if=none,format=raw,read-only={shut},file={_value(path)},file.locking={locked}",
+        ]
         words += ["-device", f"virtio-blk-{kind},drive=d{number},serial={_value(serial)}"]
     if guest.record:
         words += ["-fw_cfg", f"name={RECORD},file={_value(guest.record)}"]

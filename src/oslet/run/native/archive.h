@@ -7,9 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -71,8 +69,6 @@ static int read_files(struct words *paths) {
     }
     return 0;
 }
-
-/* --- out ------------------------------------------------------------------------------------------------------------ */
 
 static int header(const char *name, char type, unsigned mode, uint64_t size, int64_t mtime, const char *target) {
     struct tar h = {.type = type, .magic = "ustar"};
@@ -190,8 +186,6 @@ static int pack(struct words *paths) {
     tell_left_out();
     return 0;
 }
-
-/* --- in ------------------------------------------------------------------------------------------------------------- */
 
 static int take_exactly(void *into, size_t size) {
     for (char *at = into; size;) {

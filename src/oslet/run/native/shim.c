@@ -159,10 +159,6 @@ static char *path_of(const char *name) {
 
 /* --- the application ------------------------------------------------------------------------------------------------ */
 
-static void on_signal(int number) {
-    pending[number] = 1;
-}
-
 static void become_raw(void) {
     struct termios raw;
     if (!isatty(0) || tcgetattr(0, &before))
@@ -234,85 +230,8 @@ static void take_application(struct head head, const char *data) {
     }
 }
 
-/* --- other commands ------------------------------------------------------------------------------------------------- */
-
-static struct client *client_of(int channel) {
-    for (int i = 0; i < CLIENTS; i++)
-        if (clients[i] && clients[i]->channel == channel)
-            return clients[i];
-    return 0;
-}
-
-static void client_new(void) {
-    static uint16_t last = APPLICATION;
-    int fd = accept4(door, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    for (int i = 0; fd >= 0 && i < CLIENTS; i++)
-        if (!clients[i] && (clients[i] = calloc(1, sizeof **clients))) {
-            do
-                last = last < APPLICATION + 1 || last == 0xffff ? APPLICATION + 1 : last + 1;
-            while (client_of(last));
-            clients[i]->stream.fd = fd, clients[i]->stream.room = -1, clients[i]->channel = last;
-            return;
-        }
-    close(fd);
-}
-
-static void client_take(struct stream *s, struct head head, char *data) {
-    struct client *client = (struct client *)s;
-    switch (head.type) {
-    case RECORD: case RUN: case IN: case CREDIT: case SIGNAL: case SIZE:
-        return frame_send(&guest, head.type, client->channel, data, head.length);
-    default:
-        s->failed = 1;
-    }
-}
-
-/* A client that went away has its command ended; its channel is nobody else's until the guest says that it has. */
-static void client_gone(struct client *client) {
-    if (client->stream.fd >= 0)
-        close(client->stream.fd), client->stream.fd = -1;
-    if (!client->closing++)
-        frame_send(&guest, CLOSE, client->channel, 0, 0);
-    client->stream.out.have = 0;
-}
-
-static void client_free(int i) {
-    if (clients[i]->stream.fd >= 0)
-        close(clients[i]->stream.fd);
-    free(clients[i]->stream.out.at), free(clients[i]);
-    clients[i] = 0;
-}
-
-static void take(struct stream *s, struct head head, char *data) {
-    struct client *client;
-    if (head.type == HELLO) {
-        if (frame_number(head, data, 0) != FRAMES_MAGIC || frame_number(head, data, 1) != FRAMES_VERSION) {
-            say("oslet: the guest's init speaks another version of the protocol");
-            s->failed = 1;
-            return;
-        }
-        state = frame_number(head, data, 2);
-        s->room = (int32_t)frame_number(head, data, 3);
-        if (!greeted)
-            greet();
-        waits();
-    } else if (head.type == TAKEN) {
-        s->room += frame_number(head, data, 0);
-    } else if (head.type == READY) {
-        state = WAITING;
-        waits();
-    } else if (head.channel == APPLICATION) {
-        take_application(head, data);
-    } else if ((client = client_of(head.channel))) {
-        if (!client->closing && client->stream.out.have < 4 * WINDOW)
-            frame_send(&client->stream, head.type, 2, data, head.length);
-        if (head.type == EXIT || head.type == ERROR) {
-            if (client->closing)
-                client->stream.failed = 1;
-            client->closing = 2;
-        }
-    }
-}
+#include "clients.h"
+#include "signals.h"
 
 /* --- the loop ------------------------------------------------------------------------------------------------------- */
 
@@ -320,36 +239,6 @@ static void take(struct stream *s, struct head head, char *data) {
 static void hear_signals(const sigset_t *during) {
     sigset_t blocked;
     sigprocmask(SIG_SETMASK, during, &blocked), sigprocmask(SIG_SETMASK, &blocked, 0);
-}
-
-static void signals(void) {
-    for (int number = 1; number < 65; number++) {
-        if (!pending[number])
-            continue;
-        pending[number] = 0;
-        if (number == SIGWINCH && tty) {
-            struct winsize size = {0};
-            ioctl(0, TIOCGWINSZ, &size);
-            uint32_t both[2] = {size.ws_row, size.ws_col};
-            frame_send(&guest, SIZE, APPLICATION, both, sizeof both);
-        } else if (number != SIGCHLD && number != SIGWINCH) {
-            uint32_t which = number;
-            if (started)
-                frame_send(&guest, SIGNAL, APPLICATION, &which, 4);
-            else if (number == SIGTERM || number == SIGINT)
-                leave(128 + number);
-        }
-    }
-    int status;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-        if (pid == vmm) {
-            vmm = 0;
-            stream_read(&guest, take); /* what it said last */
-            if (ended < 0)
-                lost(status);
-        }
-    if (vmm && ended >= 0 && until <= now())
-        kill(-vmm, SIGKILL);
 }
 
 static void read_input(void) {
@@ -435,21 +324,6 @@ static void turn(const sigset_t *during) {
         stream_write(&guest);
     if (guest.failed && guest.fd >= 0)
         close(guest.fd), guest.fd = -1, guest.have = 0;
-}
-
-static void prepare(sigset_t *during) {
-    static const int relayed[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGCHLD};
-    sigset_t blocked;
-    sigemptyset(&blocked);
-    signal(SIGPIPE, SIG_IGN);
-    for (unsigned i = 0; i < sizeof relayed / sizeof *relayed; i++) {
-        struct sigaction action = {.sa_handler = on_signal};
-        sigaction(relayed[i], &action, 0);
-        sigaddset(&blocked, relayed[i]);
-    }
-    sigprocmask(SIG_BLOCK, &blocked, during);
-    for (unsigned i = 0; i < sizeof relayed / sizeof *relayed; i++)
-        sigdelset(during, relayed[i]);
 }
 
 static void application(char **words) {

@@ -23,6 +23,8 @@ from oslet.run.supervisor.slots import Slot
 from oslet.run.supervisor.templates import Templates
 from oslet.run.supervisor.wiring import Wiring
 
+_HEARD, _LINES = 1 << 16, 8
+
 
 class Given(NamedTuple):
     """What this supervisor works with: programs, and the ids around it."""
@@ -80,9 +82,12 @@ class Filling:
                 stdio = (slots.null(), slot.writing[0], slot.writing[1]) if layout.hardware else None
                 slot.wait(waiting._replace(stdio=stdio, carried=slot.cable))
         except RunError:
+            said = _said(slot)
             self.spill(slot)
             if layout.hardware:
-                raise
+                raise RunError(
+                    "the guest doesn't begin to wait", hint="\n    ".join(["its last words:", *said])
+                ) from None
             return self.fill(facts, layout._replace(warm=()), name)  # then it isn't warm, which is all that is wrong
         except BaseException:
             self.spill(slot)
@@ -115,3 +120,10 @@ class Filling:
             time.sleep(0.001)
         limits.remove(slot.groups)
         self._wiring.close(slot.plug)
+
+
+def _said(slot: Slot) -> list[str]:
+    """What a slot has written so far: lines for an error."""
+    with suppress(OSError):
+        return os.read(slot.captured[1].pipe, _HEARD).decode("utf-8", "replace").splitlines()[-_LINES:]
+    return ["nothing"]

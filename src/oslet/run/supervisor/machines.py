@@ -211,6 +211,10 @@ class MachineFacts(Facts):
         disks = [(str(_disk(place, n, volume)), f"{DISKS}/{n}") for n, volume in enumerate(layout.attached)]
         return [*disks, *([(layout.snapshot, SNAPSHOT)] if layout.template else [])]
 
+    def config(self, layout: Layout, number: str) -> dict[str, Any]:
+        """The sandbox's root is the monitor's to write to; what of a guest's is read-only its init sees to."""
+        return super().config(layout._replace(read_only=False), number)
+
     def _filters(self, layout: Layout) -> dict[str, Any]:
         """User-mode Linux is its processes' tracer."""
         return config.seccomp(("ptrace", "personality") if layout.hardware and layout.hardware.vmm == "uml" else ())
