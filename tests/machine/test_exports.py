@@ -19,6 +19,7 @@ from ..conftest import Oslet
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
+STEP = 1 << 20
 DECLARATION = """
 name = "tiny"
 packages = ["busybox-static"]
@@ -112,16 +113,13 @@ def test_a_disk_is_what_others_say_it_is(
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert listed.stdout.split() == ["::/EFI/BOOT/BOOTX64.EFI"]
-    root = tmp_path / "root"
-    root.write_bytes(cut(disk, partitions[1]))
+    root = cut(disk, partitions[1], tmp_path / "root")
     subprocess.run([tools("erofs-utils", "fsck.erofs"), root], check=True, capture_output=True)
-    data = tmp_path / "data"
-    data.write_bytes(cut(disk, partitions[5]))
+    data = cut(disk, partitions[5], tmp_path / "data")
     subprocess.run([tools("e2fsprogs", "e2fsck"), "-f", "-n", data], check=True, capture_output=True)
     shown = subprocess.run([tools("e2fsprogs", "debugfs"), "-R", "cat /first", data], capture_output=True, text=True)
     assert shown.stdout == "it begins with this"
-    tree = tmp_path / "tree"
-    tree.write_bytes(cut(disk, partitions[2]))
+    tree = cut(disk, partitions[2], tmp_path / "tree")
     hashed = (partitions[1][3] + partitions[2][3]).replace("-", "")
     subprocess.run([tools("cryptsetup-bin"), "verify", root, tree, hashed], check=True, capture_output=True)
 
@@ -136,7 +134,7 @@ def test_a_disk_is_the_same_each_time(oslet: Oslet, declaration: str, tmp_path: 
         oslet(*words, "deep/two")
     finally:
         os.umask(before)
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "deep/two").read_bytes()
+    subprocess.run(["cmp", tmp_path / "one", tmp_path / "deep/two"], check=True)
 
 
 def parts(disk: Path) -> list[tuple[str, int, int, str]]:
@@ -155,7 +153,14 @@ def parts(disk: Path) -> list[tuple[str, int, int, str]]:
     return found
 
 
-def cut(disk: Path, part: tuple[str, int, int, str]) -> bytes:
-    with disk.open("rb") as file:
-        file.seek(part[1])
-        return file.read(min(part[2], 64 << 20)).ljust(part[2], b"\0") if part[2] > 64 << 20 else file.read(part[2])
+def cut(disk: Path, part: tuple[str, int, int, str], file: Path) -> Path:
+    """A partition as a file of its own, with the holes that the disk has."""
+    with disk.open("rb") as source, file.open("wb") as target:
+        target.truncate(part[2])
+        source.seek(part[1])
+        for at in range(0, part[2], STEP):
+            data = source.read(min(STEP, part[2] - at))
+            if data.strip(b"\0"):
+                target.seek(at)
+                target.write(data)
+    return file

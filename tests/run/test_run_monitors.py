@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -49,8 +50,8 @@ def test_qemu_is_told_all_of_a_guest() -> None:
         " oslet.root=/dev/vda oslet.agent=virtio oslet.hold oslet.from=initramfs"
     ]
     assert after(words, "-drive") == [
-        "id=d0,if=none,format=raw,read-only=on,file.locking=off,file=/r",
-        "id=d1,if=none,format=raw,read-only=off,file.locking=auto,file=/d,,0",
+        "id=d0,if=none,format=raw,read-only=on,file=/r,file.locking=off",
+        "id=d1,if=none,format=raw,read-only=off,file=/d,,0,file.locking=auto",
     ]
     assert after(words, "-device") == [
         "virtio-serial-device",
@@ -205,6 +206,7 @@ def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], K
     """What is answered when the program that asks is this one."""
     device, program = tmp_path / "device", tmp_path / "ask.py"
     device.touch()
+    device.chmod(0o666)
     monkeypatch.setattr(kvm, "_ASK", program)
 
     def ask(text: str) -> Kvm:
@@ -233,12 +235,17 @@ def test_what_kvm_refuses_is_told(asking: Callable[[str], Kvm]) -> None:
 
 def test_another_owner_of_the_device_is_another_question(asking: Callable[[str], Kvm], tmp_path: Path) -> None:
     assert not asking("raise SystemExit(1)").works
-    (tmp_path / "device").chmod(0o600)
+    os.utime(tmp_path / "device")
+    assert not asking("").works
+    (tmp_path / "device").chmod(0o777)
     assert asking("").works
+    (tmp_path / "device").chmod(0o660)
+    assert "isn't open to all" in asking("").why
 
 
 def test_the_program_that_asks_knows_what_is_no_kvm(tmp_path: Path) -> None:
     (tmp_path / "device").touch()
+    (tmp_path / "device").chmod(0o666)
     answer = kvm.kvm(tmp_path / "state", tmp_path / "device")
     assert not answer.works and "ioctl" in answer.why
     assert kvm.kvm(tmp_path, tmp_path / "none").why.endswith("is missing")

@@ -27,8 +27,8 @@ def digest(value: Any) -> str:
 
 
 _making = Lock()
-"""msgspec lays out a type where it is first used: two threads that have it do so at once can crash it (seen in 0.22.0 as a
-read of address 0, one run in a hundred)."""
+"""msgspec lays out a type where it is first used: two threads that have it do so at once can crash it (seen in 0.22.0 as
+a read of address 0, one run in a hundred)."""
 
 
 @cache
