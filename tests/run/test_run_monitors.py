@@ -49,8 +49,8 @@ def test_qemu_is_told_all_of_a_guest() -> None:
         " oslet.root=/dev/vda oslet.agent=virtio oslet.hold oslet.from=initramfs"
     ]
     assert after(words, "-drive") == [
-        "id=d0,if=none,format=raw,read-only=on,file.locking=off,file=/r",
-        "id=d1,if=none,format=raw,read-only=off,file.locking=auto,file=/d,,0",
+        "id=d0,if=none,format=raw,read-only=on,file=/r,file.locking=off",
+        "id=d1,if=none,format=raw,read-only=off,file=/d,,0,file.locking=auto",
     ]
     assert after(words, "-device") == [
         "virtio-serial-device",

@@ -54,8 +54,10 @@ def check(wish: Wish, network: str) -> None:
     """RunError for what a microVM can't have."""
     if network == "host":
         raise RunError("a microVM has a network card of its own", hint="leave --network host out; ports are published")
-    if wish.heard:
-        raise RunError("what happens in a microVM can't be watched from outside", hint="audit it as a container")
+    if wish.heard or wish.seccomp != "default":
+        raise RunError(
+            "what happens in a microVM can't be watched or filtered from outside", hint="do so in a container"
+        )
 
 
 def limits(wanted: Limits, hardware: Hardware | None) -> Limits:
