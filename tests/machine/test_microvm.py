@@ -71,8 +71,8 @@ class Served:
         given = ("-p", f"127.0.0.1:{port}:8000", *UML, *words, "--key", f"@{folder / 'key'}")
         self.name = oslet.start("virtual", *given)
 
-    def answer(self, path: str = "/") -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as reply:
+    def answer(self, path: str = "/", timeout: float = 60) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=timeout) as reply:
             said: bytes = reply.read()
         return said.decode()
 
@@ -105,9 +105,9 @@ def test_a_guest_is_an_instance_as_any(serve: Callable[..., Served], oslet: Osle
     guest = serve("--fresh")
     assert guest.answer() == f"start 1, key {KEY}"
     assert "ready" in oslet("logs", guest.name).stdout
-    script = "import os, sys; print(os.uname().release, os.getuid(), sys.stdin.read()); sys.exit(5)"
-    release, uid, said = oslet("exec", "-i", guest.name, "python3", "-c", script, stdin="in", code=5).stdout.split()
-    assert release != os.uname().release and uid != "0" and said == "in"
+    script = "import os, sys; print(os.uname().release, sys.stdin.read()); sys.exit(5)"
+    release, said = oslet("exec", "-i", guest.name, "python3", "-c", script, stdin="in", code=5).stdout.split()
+    assert release != os.uname().release and said == "in"
     system = guest.inspected()["running"]["system"]
     assert (system["version"], system["hostname"]) == (release, guest.name)
     used = oslet.json("stats", guest.name)[guest.name]
@@ -133,18 +133,17 @@ def test_a_volume_is_there_for_the_next_one_and_stop_tells_the_exit_code(
 
 def test_a_guest_that_fails_begins_again(serve: Callable[..., Served]) -> None:
     guest = serve("--restart", "on-failure", "--fresh")
-    first = guest.inspected()["running"]["system"]["uptime"]
     with pytest.raises(OSError):
         guest.answer("/fail")
 
     def again() -> bool:
         try:
-            return guest.answer().endswith(KEY)
+            return guest.answer(timeout=2).endswith(KEY)
         except OSError:
             return False
 
     until(again)
-    assert guest.inspected()["instance"]["restarts"] == 1, first
+    assert guest.inspected()["instance"]["restarts"] == 1
 
 
 @pytest.fixture
@@ -157,7 +156,7 @@ def hello(oslet: Oslet) -> str:
 def test_in_the_foreground_it_is_the_application(words: tuple[str, ...], hello: str, oslet: Oslet) -> None:
     script = "busybox cat; echo no >&2; exit 7"
     done = oslet("run", *words, hello, "--", "busybox", "sh", "-c", script, stdin="in\n", code=7)
-    assert (done.stdout, done.stderr) == ("in\n", "no\n")
+    assert (done.stdout, done.stderr.splitlines()[-1]) == ("in\n", "no")
 
 
 def test_parked_guests_are_clones_and_each_is_its_own(hello: str, oslet: Oslet) -> None:
