@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cache
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -27,20 +26,20 @@ def digest(value: Any) -> str:
 
 
 _making = Lock()
-"""msgspec lays out a type where it is first used: two threads that have it do so at once can crash it (seen in 0.22.0 as
-a read of address 0, one run in a hundred)."""
+"""msgspec lays out a type where it is first used: two threads that have it do so at once can crash it (seen in 0.22.0
+as a read of address 0, one run in a hundred)."""
 
 
-@cache
-def _decoder(shape: type[T]) -> msgspec.json.Decoder[T]:
-    return msgspec.json.Decoder(shape)
+_decoders: dict[object, msgspec.json.Decoder[Any]] = {}
 
 
 def decode(data: bytes, shape: type[T], *, where: str = "") -> T:
     """The value of type ``shape`` that ``data`` spells; IntegrityError (at ``where``) if it spells none."""
     with _making:
-        decoder = _decoder(shape)
+        if (decoder := _decoders.get(shape)) is None:
+            decoder = _decoders[shape] = msgspec.json.Decoder(shape)
     try:
-        return decoder.decode(data)
+        value: T = decoder.decode(data)
+        return value
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise IntegrityError(f"not a {shape.__name__}: {error}", where=where) from None

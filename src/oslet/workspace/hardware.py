@@ -12,7 +12,7 @@ from oslet.model.source import Debian
 from oslet.run.asking import Hardware
 from oslet.run.machine import memory
 from oslet.run.machine.choosing import choose
-from oslet.run.machine.kvm import Kvm, kvm
+from oslet.run.machine.kvm import DEVICE, Kvm, kvm
 from oslet.workspace.kernels import Made, kernel
 from oslet.workspace.machines import sealed_machine, tool
 from oslet.workspace.vmms import vmm
@@ -84,4 +84,6 @@ class _Asked:
     def __call__(self) -> Kvm:
         if self._answer is None:
             self._answer = kvm(self._workspace.places.state)
+            if self._answer.works and DEVICE.stat().st_mode & 0o006 != 0o006:  # a sandbox's user is in no group here
+                self._answer = Kvm(False, f"{DEVICE} isn't open to all users (chmod 666)")
         return self._answer

@@ -54,8 +54,10 @@ def check(wish: Wish, network: str) -> None:
     """RunError for what a microVM can't have."""
     if network == "host":
         raise RunError("a microVM has a network card of its own", hint="leave --network host out; ports are published")
-    if wish.heard:
-        raise RunError("what happens in a microVM can't be watched from outside", hint="audit it as a container")
+    if wish.heard or wish.seccomp != "default":
+        raise RunError(
+            "what happens in a microVM can't be watched or filtered from outside", hint="do so in a container"
+        )
 
 
 def limits(wanted: Limits, hardware: Hardware | None) -> Limits:
@@ -138,7 +140,6 @@ class MachineFacts(Facts):
                 Disk(_device(n, layout), volume.path, owner=owner)
                 for n, (volume, owner) in enumerate(zip(layout.attached, owners, strict=True))
             ),
-            read_only=layout.read_only,
             warm=None if layout.cloned else self._warm(layout),
             env=self._warmed(layout),
         )
@@ -166,6 +167,7 @@ class MachineFacts(Facts):
             workdir=asked.contract.workdir,
             identity=replace(_identity(plug if slot.waits else None), hostname=hostname, seed=os.urandom(_SEED)),
             files=tuple(files),
+            read_only=asked.layout.read_only,  # once these files are in place
         )
         return (Node(f"{PLACE}/start", 0o400, uid, gid, data=records.encode(start)),)
 
