@@ -7,6 +7,7 @@ tree's the second, as the Discoverable Partitions Specification has it.
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import uuid
@@ -140,11 +141,22 @@ def _place(source: Path, target: int, at: int) -> None:
 
 
 def copy(stream: IO[bytes], target: int, at: int) -> None:
-    """A file's content to ``at`` in another, which keeps its holes where there is nothing but zeros."""
-    while chunk := stream.read(_PIECE):
+    """A file's content to ``at`` in another, which keeps its holes where there is nothing but zeros; the holes of the
+    first, perhaps most of a gigabyte, aren't read."""
+    begin = stream.tell()
+    while (place := _content(stream)) is not None and (chunk := stream.read(_PIECE)):
         if chunk.count(0) != len(chunk):
-            _write(target, chunk, at)
-        at += len(chunk)
+            _write(target, chunk, at + place - begin)
+
+
+def _content(stream: IO[bytes]) -> int | None:
+    """Move to the next place where there is no hole (lseek(2)), and tell it; None if only a hole follows."""
+    try:
+        return stream.seek(os.lseek(stream.fileno(), stream.tell(), os.SEEK_DATA))
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return None
 
 
 def _write(target: int, data: bytes, at: int) -> None:
