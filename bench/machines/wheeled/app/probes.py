@@ -235,7 +235,7 @@ def loop():
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, heard.set)
         os.kill(os.getpid(), signal.SIGUSR1)
         await asyncio.wait_for(heard.wait(), PATIENCE)
-        server = await asyncio.start_unix_server(_shout, os.path.join(tempfile.mkdtemp(), "s"))
+        server = await asyncio.start_unix_server(wheels._shout, os.path.join(tempfile.mkdtemp(), "s"))
         reader, writer = await asyncio.open_unix_connection(server.sockets[0].getsockname())
         writer.write(b"hello\n")
         made = await asyncio.create_subprocess_exec(sys.executable, "-c", "print(input())", stdin=-1, stdout=-1)

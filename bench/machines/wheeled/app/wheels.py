@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import tempfile
 
 TEXT = b"hello " * 1000
 
