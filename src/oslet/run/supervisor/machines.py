@@ -99,6 +99,9 @@ class MachineFacts(Facts):
                 else []
             ),
             Node(PLACE, 0o700, uid, gid, folder=True),
+            Node(DISKS, 0o755, folder=True),
+            Node(SNAPSHOT, 0o755, folder=True),
+            *(Node(f"{DISKS}/{n}", 0o600, data=b"") for n, _ in enumerate(layout.attached)),
             Node(f"{PLACE}/vmm", 0o400, uid, gid, data=b"".join(word.encode() + b"\0" for word in self._vmm(layout))),
             Node(f"{PLACE}/setup", 0o400, uid, gid, data=records.encode(self._setup(layout))),
         )
