@@ -138,7 +138,6 @@ def _inside(hearing: Hearing, life: Life) -> None:
     hearing.hear("children", lambda: life.exec("python3", "-c", CHILDREN))
     hearing.hear("carried", carried)
     hearing.hear("carried, owner", lambda: life.exec("python3", "-c", _OWNER, "/tmp/in/é"))
-    hearing.hear("absent", lambda: life.exec("no-such-program").code)
     hearing.hear("killed", lambda: life.exec("python3", "-c", "import os; os.kill(os.getpid(), 9)").code)
     hearing.hear("as nobody", lambda: life.exec("python3", "-c", "import os; print(os.getuid())", user="nobody"))
 

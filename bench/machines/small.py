@@ -55,7 +55,6 @@ def hello(hearing: Hearing) -> None:
     hearing.hear("world", world)
     hearing.hear("stdin", lambda: shell("busybox sha256sum; busybox wc -c", stdin=b"\0\xff\n" * 100_000))
     hearing.hear("much", lambda: shell("busybox seq 200000; busybox seq 9 >&2"))
-    hearing.hear("absent", lambda: run(image, "--", "no-such-program").code)
     hearing.hear("read-only", lambda: shell("echo x >/tmp/a; echo x >/etc/a", before=("--read-only",)))
     hearing.hear("stopped", stopped)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from ..conftest import Oslet
 
 FORMS: dict[str, tuple[Form, ...]] = dict.fromkeys(EXAMPLES, ("uml", "qemu"))
 FORMS |= dict.fromkeys(("web", "flask", "postgres"), ("uml",))  # under TCG: ./dev bench equivalence
-TARGETS = {"uml": "uml", "qemu": "microvm"}
 
 Hear = Callable[[Form], Transcript]
 
@@ -27,18 +25,11 @@ def image(oslet: Oslet, request: pytest.FixtureRequest) -> str:
     return built
 
 
-def need(oslet: Oslet, image: str, form: Form) -> None:
-    """Making a kernel takes minutes: where it isn't made already, only CI does that for a test."""
-    told = oslet.json("kernel", image, "--target", TARGETS[form])
-    if told["made"] is None and not os.environ.get("CI"):
-        pytest.skip(f"no kernel of class {told['class']} for {TARGETS[form]} is made; with CI=1 it would be")
-
-
 @pytest.mark.slow
 @pytest.mark.network
 @pytest.mark.parametrize(("name", "image"), [(n, n) for n in EXAMPLES], indirect=["image"], ids=list(EXAMPLES))
 def test_every_form_answers_alike(
-    name: str, image: str, oslet: Oslet, home: Path, certificate: tuple[Path, Path]
+    name: str, image: str, home: Path, kernels: None, certificate: tuple[Path, Path]
 ) -> None:
     def hear(form: Form) -> Transcript:
         return transcript(name, Host(home, form), image, certificate[0].parent)
@@ -46,7 +37,6 @@ def test_every_form_answers_alike(
     as_container = hear("container")
     assert not faults(as_container)
     for form in FORMS[name]:
-        need(oslet, image, form)
         disagreement = difference(as_container, hear(form), ("container", form))
         assert not disagreement, disagreement
 
