@@ -118,7 +118,7 @@ class TestOwnStore:
         world("export", str(world.file), "--rootfs", "out")
         assert (world.folder / "out/etc/b.conf").read_text() == "b\n"
         assert "name a new folder" in world("export", str(world.file), "--rootfs", "out", code=5).stderr
-        assert "--oci FOLDER" in world("export", str(world.file), code=2).stderr
+        assert "--microvm FOLDER" in world("export", str(world.file), code=2).stderr
 
     def test_each_class_of_error_has_its_code(self, world: World) -> None:
         assert "did you mean 'build'?" in world("bild", code=2).stderr
