@@ -87,7 +87,8 @@ _TIMES = re.compile(
 )
 _ADDRESS = re.compile(r"\b(?!127\.|0\.0\.0\.0)\d{1,3}(?:\.\d{1,3}){3}\b(?::\d{4,5})?|127\.0\.0\.1:\d{5}\b")
 _NUMBERS = re.compile(
-    r"\[\d+\]|(?<=signal-handler )\(\d+\)|(?<=pid[ :=])\d+|(?<=pid: )\d+|(?<=PID )\d+|^\d+(?=:(?:[CMS] |signal-handler))"
+    r"\[\d+\]|(?<=signal-handler )\(\d+\)|(?<=pid[ :=])\d+|(?<=pid: )\d+|(?<=PID )\d+"
+    r"|^\d+(?=:(?:[CMS] |signal-handler))"
     r"|(?<=:8000 )\(\d+\)|\b\d+#\d+: \*\d+|\b\d+#\d+(?=:)",
     re.M,
 )
