@@ -227,6 +227,10 @@ static const char *disks(struct boot *b) {
         folders(d->path), folder(d->path, 0755);
         if (mount(device, d->path, type, MS_NOSUID | MS_NODEV | (d->read_only ? MS_RDONLY : 0), 0))
             return wrong;
+        char lost[4200];
+        snprintf(lost, sizeof lost, "%s/lost+found", d->path);
+        if (!d->read_only)
+            rmdir(lost); /* an empty volume is to look so: initdb(1) refuses others */
         if (!d->read_only && d->uid != BOOT_NOBODY && chown(d->path, d->uid, d->gid))
             return wrong;
     }
