@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import stat
 import subprocess
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from oslet.build.machine.erofs import Compression
 from oslet.build.machine.initramfs import initramfs
 from oslet.build.machine.seal import Core, seal
+from oslet.build.machine.whole import Packing, whole
 from oslet.formats import cpio
 from oslet.model.tree import Entry, Tree
 from oslet.store import Store
@@ -33,6 +37,36 @@ def test_an_initramfs_holds_what_init_reads(tmp_path: Path) -> None:
     assert list(found) == sorted(found, key=list(found).index)  # folders before what stands in them
     bare = [m.path for m in cpio.unpack(initramfs(b"program"), where="it")]
     assert bare == ["/dev", "/dev/console", "/init"]
+
+
+@pytest.mark.parametrize("packing", get_args(Packing))
+def test_one_archive_is_the_packages_and_another_what_a_change_changes(tmp_path: Path, packing: Packing) -> None:
+    store = Store(tmp_path)
+
+    def made(application: bytes) -> bytes:
+        files = {"/app/main": (application, "files"), "/usr/lib/x": (b"x" * 9999, "libx")}
+        entries = [
+            Entry(path, "file", 0o755, size=len(data), digest=store.put(data), origin=origin)
+            for path, (data, origin) in files.items()
+        ]
+        folders = [Entry(path, "dir", 0o755, origin="libx") for path in ("/app", "/usr", "/usr/lib")]
+        tree = Tree(tuple(sorted([*folders, *entries], key=lambda e: e.path)))
+        return whole(tree, store, b"init", boot=b"record", packing=packing)
+
+    def archives(data: bytes) -> Iterator[bytes]:
+        while data:
+            one = zlib.decompressobj(wbits=31) if packing == "gzip" else lzma.LZMADecompressor()
+            yield one.decompress(data)
+            data = one.unused_data.lstrip(b"\0")
+
+    first, second = list(archives(made(b"1"))), list(archives(made(b"2")))
+    assert first[0] == second[0] and len(first) == len(second) == 2
+    found = {m.path: m.data for each in second for m in cpio.unpack(each, where="it")}
+    assert (found["/app/main"], found["/init"], found["/.oslet/boot"]) == (b"2", b"init", b"record")
+    paths = [m.path for each in second for m in cpio.unpack(each, where="it")]
+    assert paths.index("/app") < paths.index("/app/main") and len(paths) == len(set(paths))
+    store.gc()
+    assert list(archives(made(b"1"))) == first, "remade where its memory is gone"
 
 
 def test_a_machine_is_there_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from oslet.trim.asked import Asked
 from oslet.trim.cut import Given, cut
 from oslet.trim.imported import OWN
 from oslet.trim.relations import relations
+from oslet.trim.sourceless import sourceless
 
 Fetched: TypeAlias = Callable[[], Sequence[Contents]]
 """Fetches and unpacks the lock's packages and wheels; called only when the store doesn't know the result."""
@@ -142,6 +143,7 @@ def reached(files: Files, base: Base, oslet: Oslet, lock: Lock, store: Store, ed
         some = cut(tree, given)
         read.remember()
         store.remember("cut", key, store.save(some).encode())
+    some = sourceless(some, oslet.policy)
     found = Files(store, some.entries, some.dropped)
     agree(found)
     _mend_folders(found)

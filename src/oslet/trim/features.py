@@ -51,7 +51,7 @@ def decide(given: Sequence[tuple[str, FeatureValue]]) -> Decided:
     said = dict(given)
     found: list[tuple[Feature, Wanted, str]] = []
     for feature in features().values():
-        if feature.type != "bool":
+        if feature.type != "bool" or feature.after:
             continue
         value = said.get(feature.name)
         if isinstance(value, bool):

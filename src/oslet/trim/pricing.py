@@ -25,8 +25,10 @@ def prices(tree: Tree, whole: Tree, given: Given, progress: Callable[[int, int],
     for done, feature in enumerate(there):
         progress(done, len(there))
         price = _bytes(feature, tree.entries)
-        on = price > 0
-        if feature.type == "bool":
+        on = said.get(feature.name) is not False if feature.after else price > 0
+        if feature.after and not on:
+            price = sum(e.size for e in tree.dropped if e.reason.startswith(f"feature {feature.name}:"))
+        elif feature.type == "bool" and not feature.after:
             price = abs(size - cut(whole, _with(given, feature, value=not on)).size)
         default = feature.default if isinstance(feature.default, str) else str(feature.default).lower()
         found.append(Price(feature.name, feature.type, on, said.get(feature.name), default, price, feature.help))

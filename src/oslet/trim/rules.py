@@ -44,13 +44,15 @@ class Kind(NamedTuple):
 
 
 class Feature(NamedTuple):
-    """One switch of a declaration: the paths it is about and what holds where the declaration doesn't say."""
+    """One switch of a declaration: the paths it is about and what holds where the declaration doesn't say. One that is
+    ``after`` the cut takes no part in it."""
 
     name: str
     type: Literal["bool", "text", "list"]
     default: bool | Literal["reached"]
     paths: re.Pattern[str]
     help: str
+    after: bool = False
 
 
 class Blind(NamedTuple):
@@ -136,7 +138,7 @@ def startup() -> tuple[str, ...]:
 def features() -> Mapping[str, Feature]:
     """The features there are, by name."""
     found = (
-        Feature(row["name"], row["type"], row["default"], globs(row.get("paths", ())), row["help"])
+        Feature(row["name"], row["type"], row["default"], globs(row.get("paths", ())), row["help"], "after" in row)
         for row in rows("features")["feature"]
     )
     return {feature.name: feature for feature in found}

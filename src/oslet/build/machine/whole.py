@@ -1,6 +1,7 @@
 """One initramfs that is a whole machine's root, for monitors and boot loaders that know of no disks.
 
-It is unpacked into memory, so a guest needs room for all of it, twice while it boots.
+It is unpacked into memory, so a guest needs room for all of it, twice while it boots. It is two archives: what packages
+brought, which takes seconds to pack and is kept, and what a change of the application changes.
 """
 
 from __future__ import annotations
@@ -8,13 +9,17 @@ from __future__ import annotations
 import stat
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
+
+from msgspec.structs import replace
 
 from oslet.build.layers import content
 from oslet.build.machine.erofs import MOUNTS
 from oslet.build.machine.initramfs import members
-from oslet.errors import BuildError
+from oslet.codec import digest
+from oslet.errors import BuildError, IntegrityError
 from oslet.formats import cpio
 from oslet.model.tree import Entry, Tree
 from oslet.store import Store
@@ -24,12 +29,13 @@ Packing: TypeAlias = Literal["gzip", "xz"]
 
 _KINDS = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "link": stat.S_IFLNK}
 MOST = 1 << 30
+_MEMORY, _EDITION = "initramfs", 1
 
 
 def whole(
     tree: Tree, store: Store, init: bytes, modules: Sequence[Path] = (), boot: bytes = b"", packing: Packing = "gzip"
 ) -> bytes:
-    """The tree with init in it. Padded to four bytes, since another archive may follow (the kernel's
+    """The tree with init in it. Each archive is padded to four bytes, since another one may follow (the kernel's
     Documentation/driver-api/early-userspace/buffer-format.rst). BuildError over 1 GiB, or where the tree has a file at
     init's place."""
     if tree.size > MOST:
@@ -39,8 +45,26 @@ def whole(
     for path in own:
         if (there := entries.get(path)) and there.kind != "dir":
             raise BuildError("the image has a file where a guest's init stands", where=path)
-    laid = [_member(entry, store) for path, entry in sorted(entries.items()) if path != "/" and path not in own]
-    made = _PACKERS[packing](cpio.pack([*own.values(), *laid]))
+    laid = [entry for path, entry in sorted(entries.items()) if path != "/" and path not in own]
+    packed = _kept([entry for entry in laid if entry.origin != "files" or entry.kind == "dir"], store, packing)
+    last = [_member(entry, store) for entry in laid if entry.origin == "files" and entry.kind != "dir"]
+    return packed + _packed([*own.values(), *last], packing)
+
+
+def _kept(entries: Sequence[Entry], store: Store, packing: Packing) -> bytes:
+    """The archive of ``entries``, which the store remembers."""
+    stands = [replace(entry, origin="", reason="", by="") for entry in entries]
+    key = digest(("initramfs", _EDITION, packing, tuple(stands)))
+    if known := store.recall(_MEMORY, key):
+        with suppress(IntegrityError):
+            return store.read(known.decode(), MOST)
+    made = _packed([_member(entry, store) for entry in entries], packing)
+    store.remember(_MEMORY, key, store.put(made).encode())
+    return made
+
+
+def _packed(members: Sequence[cpio.Member], packing: Packing) -> bytes:
+    made = _PACKERS[packing](cpio.pack(members))
     return made + bytes(-len(made) % cpio.ALIGN)
 
 
