@@ -14,7 +14,18 @@ from pathlib import Path
 
 SOURCES = Path(__file__).parent / "src" / "oslet" / "run" / "native"
 MACHINES = {"x86_64": "x86_64-linux-musl", "aarch64": "aarch64-linux-musl"}
-FLAGS = ("-std=gnu11", "-Os", "-static", "-s", "-Wall", "-Wextra", "-Wno-sign-compare", "-Werror")
+FLAGS = (
+    "-std=gnu11",
+    "-Os",
+    "-static",
+    "-s",
+    "-fno-unwind-tables",
+    "-fno-asynchronous-unwind-tables",
+    "-Wall",
+    "-Wextra",
+    "-Wno-sign-compare",
+    "-Werror",
+)
 
 
 def make() -> list[Path]:

@@ -26,6 +26,11 @@ hypothesis.settings.register_profile("house", deadline=None)  # tests never asse
 hypothesis.settings.load_profile("house")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes a minute or more comes first, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/test_ordinary_user.py"))
+
+
 class Oslet:
     """The command line of the checkout, with a store of its own."""
 

@@ -26,7 +26,8 @@ EXAMPLES: Mapping[str, Callable[[Hearing, Path], None]] = {
 
 def transcript(name: str, host: Host, image: str, folder: Path) -> Transcript:
     """What an example's ``image`` answers in the host's form. ``folder`` has ``cert.pem`` and ``key.pem``."""
-    host.run(image, "--", "/no-such-program")  # what is made for a first start is told of, and belongs to no answer
+    # what is made for a first start is told of, and belongs to no answer
+    host.run(image, "--fresh", "--", "/no-such-program")
     hearing = Hearing(host, image)
     hearing.hear("all", partial(_heard, name, hearing, folder))
     return Transcript(name, hearing.steps)

@@ -19,8 +19,15 @@ def test_the_exit_code_the_streams_and_the_environment_are_the_applications_own(
     assert (done.returncode, done.stdout, done.stderr) == (7, b"in\nb c\n", b"err\n")
 
 
+def test_it_is_process_1_of_its_own_as_in_a_container(guest: Guest) -> None:
+    """So that a signal which it has no handler for is nothing to it."""
+    shown = "echo $$; cat /proc/1/comm; kill -TERM $$; kill -9 $$; (sleep 99 &); echo still; exit 4"
+    done = guest.run("sh", "-c", shown)
+    assert (done.stdout, done.returncode) == (b"1\nsh\nstill\n", 4)
+
+
 def test_a_death_by_signal_is_128_and_its_number(guest: Guest) -> None:
-    assert guest.run("sh", "-c", "kill -9 $$").returncode == 137
+    assert guest.run("sh", "-c", "sh -c 'kill -9 $$'; exit $?").returncode == 137
 
 
 def test_a_program_that_is_not_there_is_said_once_and_is_127(guest: Guest) -> None:

@@ -31,6 +31,7 @@ def test_a_command_has_its_own_words_user_folder_and_exit_code(guest: Guest) -> 
         done = guest.ask("exec", "sh", "-c", "id -u; pwd; echo e >&2")  # as the application is, where nothing is said
         assert (done.stdout, done.stderr) == (b"7\n/etc\n", b"e\n")
         assert guest.ask("exec", "nosuch").returncode == 127
+        assert guest.ask("exec", "sh", "-c", "cat /proc/1/comm; [ $$ -gt 1 ] && echo $PPID").stdout == b"sleep\n0\n"
 
 
 def test_many_commands_at_once(guest: Guest) -> None:

@@ -152,7 +152,7 @@ def test_clones_of_one_snapshot_are_each_their_own(world: World, monitors: Monit
 
         def run(fresh: Path) -> Path:
             inside.symlink_to(fresh)
-            control = fresh / "qmp"
+            control = inside / "qmp"  # a socket's path has 107 bytes
             words = qemu.command(guest, program, kvm=False, control=str(control), memory=f"{inside}/memory")
             ending.enter_context(held(world.place(words, None)))
             return control

@@ -170,8 +170,10 @@ def _identify(file: Path, image: str) -> None:
     """A VMDK's content id, which qemu-img draws by lot, from the image's digest; it is only ever compared."""
     with file.open("r+b") as stream:
         head = stream.read(1 << 16)
-        at = head.find(b"\nCID=")
-        if at < 0:
+        at = head.find(b"\nCID=") + 5
+        line, end = head.find(b"\n", at), head.find(b"\0", at)
+        if not 5 <= at < line < end:
             raise BuildError("a VMDK without a content id", where=str(file))
-        stream.seek(at + 5)
-        stream.write(image[:8].encode())
+        text = image[:8].encode() + head[line:end]  # the drawn one may have fewer digits
+        stream.seek(at)
+        stream.write(text.ljust(end - at, b"\0"))

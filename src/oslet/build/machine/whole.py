@@ -30,6 +30,8 @@ Packing: TypeAlias = Literal["gzip", "xz"]
 _KINDS = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "link": stat.S_IFLNK}
 MOST = 1 << 30
 _MEMORY, _EDITION = "initramfs", 1
+_DICTIONARY = 8 << 20
+"""Bytes; 64 MiB make nothing smaller."""
 
 
 def whole(
@@ -80,10 +82,11 @@ def _gzip(data: bytes) -> bytes:
 
 
 def _xz(data: bytes) -> bytes:
-    """As the kernel's decoder takes it (Documentation/staging/xz.rst): CRC-32, x86 code's jumps made absolute first."""
+    """As the kernel's decoder takes it (Documentation/staging/xz.rst): CRC-32, x86 code's jumps made absolute first. The
+    dictionary is memory of the guest's while it boots."""
     import lzma
 
-    filters = [{"id": lzma.FILTER_X86}, {"id": lzma.FILTER_LZMA2, "preset": 9}]
+    filters = [{"id": lzma.FILTER_X86}, {"id": lzma.FILTER_LZMA2, "preset": 9, "lc": 4, "dict_size": _DICTIONARY}]
     return lzma.compress(data, lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=filters)
 
 

@@ -392,7 +392,7 @@ int main(void) {
     signal(SIGCHLD, child_ended), signal(SIGPIPE, SIG_IGN);
     sigemptyset(&blocked), sigaddset(&blocked, SIGCHLD), sigprocmask(SIG_BLOCK, &blocked, &during);
     sigdelset(&during, SIGCHLD);
-    stream.fd = -1, app = job_new(APPLICATION);
+    stream.fd = -1, app = job_new(APPLICATION), pids = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
     if (boot() && !hold)
         start(0);
     for (;;)

@@ -2,6 +2,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -20,6 +21,7 @@ static struct job {
     char *kept; /* the record that boot points into */
 } jobs[JOBS];
 
+static int pids; /* init's own namespace of processes */
 static struct stream stream; /* fd: -1 for none, which main sets: as an initialised value it would be 32 KiB of the file */
 
 static struct job *job_of(int channel) {
@@ -61,6 +63,21 @@ static void refuse(int channel, int code, int number, const char *what, const ch
     if (stream.fd < 0 || channel == APPLICATION)
         dprintf(2, "oslet: %s\n", text + 8);
     frame_send(&stream, ERROR, channel, text, 8 + (size < 1024 ? size : 1023));
+}
+
+/* A new process. The application is process 1 of a namespace of its own, as it is in a container: signals that it has no
+ * handler for are nothing to it, and with it all that it started ends (pid_namespaces(7)). A command is one of those. */
+static pid_t spawn(const struct job *job) {
+    const struct job *of = job_of(APPLICATION);
+    if (job == of)
+        return syscall(SYS_clone, SIGCHLD | CLONE_NEWPID, 0, 0, 0, 0);
+    if (job->what != PROGRAM || !of->running || of->pid <= 0)
+        return fork();
+    int there = syscall(SYS_pidfd_open, of->pid, 0);
+    pid_t pid = setns(there, CLONE_NEWPID) ? -1 : fork();
+    if (pid)
+        setns(pids, CLONE_NEWPID), close(there);
+    return pid;
 }
 
 /* A child's last steps: whose it is, where, and what it may do. */
@@ -106,6 +123,8 @@ static void child(struct job *job, const int fds[4], int said) {
         syscall(SYS_close_range, 3, ~0U, 0);
         _exit(job->what == READ ? read_files(&b->argv) : job->what == PACK ? pack(&b->argv) : unpack(&b->argv, b));
     }
+    if (getpid() == 1 && (umount2("/proc", MNT_DETACH) || proc()))
+        goto failed;
     if (become(b))
         goto failed;
     environ = (char **)b->env.list;
@@ -162,7 +181,7 @@ static int launch(struct job *job, int flags) {
     if (pipe2(said, O_CLOEXEC) || (piped && pipes(job, fds, flags) < 0))
         return refuse(job->channel, 125, errno, "no pipe or terminal can be had", 0), EMFILE;
     job->running = 1, job->ended = 0;
-    job->pid = fork();
+    job->pid = spawn(job);
     if (!job->pid)
         child(job, fds, said[1]);
     close(said[1]);

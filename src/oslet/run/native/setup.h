@@ -64,10 +64,14 @@ static void folders(const char *path) {
     }
 }
 
+static int proc(void) {
+    return mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, 0);
+}
+
 /* The first mounts: what the rest needs to be found by, and a console. */
 static void mounts(void) {
     folder("/proc", 0555), folder("/sys", 0555), folder("/dev", 0755);
-    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, 0);
+    proc();
     mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, 0);
     if (mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755") && errno != EBUSY) {
         static const struct { const char *path; int mode, major, minor; } nodes[] = {

@@ -11,6 +11,19 @@ static int listen_at(const char *name) {
     return fd;
 }
 
+/* One of the processors that we may use, by lot: who hands over to the other at each step wakes no other one for it. */
+static void on_one_processor(void) {
+    cpu_set_t all, one;
+    unsigned lot = 0;
+    if (sched_getaffinity(0, sizeof all, &all) || getrandom(&lot, sizeof lot, 0) != sizeof lot)
+        return;
+    int left = lot % CPU_COUNT(&all), each = 0;
+    while (!CPU_ISSET(each, &all) || left--)
+        each++;
+    CPU_ZERO(&one), CPU_SET(each, &one);
+    sched_setaffinity(0, sizeof one, &one);
+}
+
 static void run_vmm(int stream, int lines_to) {
     static char text[64 << 10], *words[2048], *env[64];
     int fd = open(path_of("vmm"), O_RDONLY | O_CLOEXEC), count = 0, variables = 0, null = open("/dev/null", O_RDWR);
@@ -45,6 +58,8 @@ static void run_vmm(int stream, int lines_to) {
     for (int i = 0; i < variables; i++)
         if (!strncmp(env[i], "ADDR_NO_RANDOMIZE=", 18))
             personality(ADDR_NO_RANDOMIZE); /* where that is refused it does without */
+        else if (!strncmp(env[i], "ONE_PROCESSOR=", 14))
+            on_one_processor();
     execve(words[0], words, env);
     dprintf(2, "oslet: %s: %s\n", words[0], strerror(errno));
     _exit(127);

@@ -26,6 +26,7 @@ def named(name: str) -> str:
 
 def wait() -> tuple[bool, str]:
     import os
+    import pkgutil  # noqa: F401 - runpy.run_path needs it
     import runpy  # noqa: F401 - run needs it
     import socket
     import struct

@@ -12,10 +12,11 @@ static void warm_up(void) {
     if (write(text[1], b->program, b->program_size) != (ssize_t)b->program_size)
         return;
     close(text[1]);
-    app->pid = fork();
+    app->what = PROGRAM;
+    app->pid = spawn(app);
     if (!app->pid) {
         int fds[4] = {text[0], null, null, pair[1]}, up = fcntl(null, F_DUPFD_CLOEXEC, 16);
-        app->terminal = 0, app->what = PROGRAM;
+        app->terminal = 0;
         child(app, fds, up);
     }
     close(text[0]), close(pair[1]), close(null);
