@@ -131,6 +131,12 @@ def test_a_volume_is_there_for_the_next_one_and_stop_tells_the_exit_code(
         assert oslet("wait", guest.name).stdout == "6\n"
 
 
+def test_guests_that_would_share_a_disk_do_not_wait_together(built: None, oslet: Oslet, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(KEY)
+    given = ("-v", f"v{uuid.uuid4().hex[:8]}:/srv/data", "virtual", "2", "--key", "@key")
+    assert "its disk is one guest's at a time" in oslet("park", *UML, *given, code=6).stderr
+
+
 def test_a_guest_that_fails_begins_again(serve: Callable[..., Served]) -> None:
     guest = serve("--restart", "on-failure", "--fresh")
     with pytest.raises(OSError):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -60,3 +64,31 @@ def test_a_folder_of_the_machine_can_be_written(toy: Toy, tmp_path: Path) -> Non
     done = Isolated(toy.tools)(toy.root, ["/bin/sh", "-c", script], folders=[(given, "/work")])
     assert (done.stdout, (given / "out").read_text()) == (b"in\n", "out\n")
     assert b"Read-only" in done.stderr and not (toy.root / "work").exists()
+
+
+def test_a_step_ends_with_who_asked_for_it(toy: Toy) -> None:
+    """However that is: a compilation of minutes was left running when its oslet was killed."""
+    seconds = f"1000.{os.getpid()}{time.monotonic_ns()}"
+
+    def sleeps() -> bool:
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError):
+                if entry.name.isdigit() and seconds.encode() in (entry / "cmdline").read_bytes().split(b"\0"):
+                    return True
+        return False
+
+    asking = multiprocessing.get_context("fork").Process(
+        target=Isolated(toy.tools), args=(toy.root, ["/bin/sleep", seconds])
+    )
+    asking.start()
+    until(sleeps)
+    asking.kill()
+    until(lambda: not sleeps())
+    asking.join()
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -20,6 +20,8 @@ say
 # that each id can enter, and that nobody keeps a store in.
 mount -t tmpfs -o "$tmpfs" oslet "$place" 2>"$folder/made" || fail "a tmpfs can't be mounted on $place"
 say
+# Whoever asked for the step has the other end of descriptor 4 for as long as they are there to hear of it.
+{ read -r _ <&4; kill -KILL -1; } 3>&- &
 exec 3>&- 4<&-
 # The tree is named by ".", since a path may hold the colons and commas that separate options.
 cd "$tree" || fail "$tree can't be entered"

@@ -82,8 +82,8 @@ def _gzip(data: bytes) -> bytes:
 
 
 def _xz(data: bytes) -> bytes:
-    """As the kernel's decoder takes it (Documentation/staging/xz.rst): CRC-32, x86 code's jumps made absolute first. The
-    dictionary is memory of the guest's while it boots."""
+    """As the kernel's decoder takes it (Documentation/staging/xz.rst): CRC-32, x86 code's jumps made absolute first.
+    The dictionary is memory of the guest's while it boots."""
     import lzma
 
     filters = [{"id": lzma.FILTER_X86}, {"id": lzma.FILTER_LZMA2, "preset": 9, "lc": 4, "dict_size": _DICTIONARY}]

@@ -236,7 +236,8 @@ static void take(struct stream *s, struct head head, char *data) {
         forget_commands();
         s->out.have = 0;
         app->credit[0] = app->credit[1] = WINDOW;
-        return hello();
+        hello();
+        return rehearse();
     }
     if (head.type == POWEROFF)
         power_off();

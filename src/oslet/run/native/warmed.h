@@ -1,4 +1,5 @@
 /* A warm Python in a held guest: init stands for the supervisor there. Included by init.c alone. */
+enum { SLOT_MAGIC = 0x314c534f }; /* native/slot.h */
 /* The warm Python is a child that waits on its descriptor 3, with its program as its standard input: native/warm.py. */
 static void warm_up(void) {
     int pair[2], text[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -45,6 +46,23 @@ static void warm_said(void) {
     frame_send(&stream, READY, 0, 0, 0);
 }
 
+/* What a start will do, done once without effect by a clone that waits: its monitor has translated none of this yet, or
+ * has none of the memory that it takes. A warm Python does the same when it is sent no words. */
+static void rehearse(void) {
+    static const uint32_t nothing[5] = {SLOT_MAGIC};
+    struct boot_file file = {.path = "/.oslet-start", .data = "", .uid = app->boot.uid, .gid = app->boot.gid};
+    char name[65];
+    if (state != WAITING)
+        return;
+    if (!files(&(struct boot){.files = &file, .file_count = 1}))
+        unlink(file.path);
+    network(&app->boot, 1), entropy("", 0);
+    if (!gethostname(name, sizeof name))
+        sethostname(name, strlen(name));
+    if (warm_ready)
+        send(warm, nothing, sizeof nothing, MSG_NOSIGNAL);
+}
+
 /* As the supervisor does with the stub (docs/slots.md): one message, then the socket's end or an errno. 0 if it took. */
 static int warm_take(void) {
     struct boot *b = &app->boot;
@@ -52,7 +70,7 @@ static int warm_take(void) {
     struct buffer text = {0};
     if (pipes(app, fds, 0) < 0)
         return -1;
-    buffer_add(&text, (uint32_t[5]){0x314c534f, 0, b->argv.count, b->env.count, 2}, 20);
+    buffer_add(&text, (uint32_t[5]){SLOT_MAGIC, 0, b->argv.count, b->env.count, 2}, 20);
     const char *folder_ = b->workdir ? b->workdir : "/";
     buffer_add(&text, folder_, strlen(folder_) + 1);
     for (uint32_t i = 0; i < b->argv.count; i++)

@@ -60,6 +60,16 @@ def check(wish: Wish, network: str) -> None:
         )
 
 
+def park(layout: Layout, count: int) -> None:
+    """RunError where so many guests can't wait for such a start."""
+    kept = [volume.path for volume in layout.attached if isinstance(volume.host, Path)]
+    if layout.hardware and kept and count > 1:
+        raise RunError(
+            f"{count} guests can't wait with the volume for {kept[0]}: its disk is one guest's at a time",
+            hint="park one, or start them with --fresh, each with a volume of its own",
+        )
+
+
 def limits(wanted: Limits, hardware: Hardware | None) -> Limits:
     """What the sandbox of a monitor may use, if its guest is to use what is ``wanted``."""
     if hardware is None:

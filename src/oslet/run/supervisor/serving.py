@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from oslet.errors import OsletError, RunError
 from oslet.run import records, wire
 from oslet.run.supervisor import lives as living
-from oslet.run.supervisor import preparing, renewing, worded
+from oslet.run.supervisor import machines, preparing, renewing, worded
 from oslet.run.supervisor.deciding import Asked
 from oslet.run.supervisor.hearing import Hearing
 from oslet.run.supervisor.lives import Life
@@ -224,6 +224,7 @@ class Serving:
     def _park(self, connection: socket.socket, request: wire.Park) -> None:
         service = self.service
         asked = service.decisions.decide(request.like)
+        machines.park(asked.layout, request.count)
         preparing.prepare(service, asked, asked.layout)
         fill = partial(service.filling.fill, asked.facts, asked.layout, asked.name, parked=True)
         lease = object() if request.held else None
