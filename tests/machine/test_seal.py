@@ -20,6 +20,7 @@ from oslet.build.machine.whole import Packing, whole
 from oslet.formats import cpio
 from oslet.model.tree import Entry, Tree
 from oslet.store import Store
+from oslet.store.trees import landing
 
 from ..store.world import sealed
 
@@ -82,6 +83,15 @@ def test_a_machine_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     made = store.keep_machine("ab", "tree", lambda folder: (folder / "file").touch(0o600))
     assert stat.S_IMODE((made / "file").stat().st_mode) == 0o644
     assert store.keep_machine("ab", "tree", fails) == made
+
+
+def test_another_process_may_be_quicker(tmp_path: Path) -> None:
+    disk, path = Store(tmp_path / "store")._disk, tmp_path / "store/kernels/k"
+    with landing(disk, path) as mine:
+        mine.mkdir()
+        path.mkdir(parents=True)
+        (path / "theirs").touch()
+    assert [each.name for each in path.iterdir()] == ["theirs"] and not mine.exists()
 
 
 def test_gc_keeps_machines_as_long_as_their_tree(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from oslet.errors import RunError
+from oslet.build.machine.initramfs import initramfs
 from oslet.formats import boot, cpio
 from oslet.model.boot import Boot, Identity
 from oslet.run import native
@@ -121,6 +122,15 @@ def test_too_little_memory_is_known_before(world: World, monitors: Monitors) -> 
     with pytest.raises(RunError, match=r"begins with \d+ MiB or more, and would have 4") as error:
         memory.check(4 * MIB, least)
     assert "memory = " in error.value.hint
+
+
+def test_the_least_memory_is_enough_to_begin(
+    world: World, words: Callable[[str, int], tuple[str, ...]], monitors: Monitors
+) -> None:
+    """Init gets as far as to tell that there is no application: the root is on a disk otherwise, and in no memory."""
+    world.initramfs.write_bytes(initramfs(native.program("init").read_bytes()))
+    least = memory.mebibytes(memory.least(monitors.vmlinux, world.initramfs))
+    assert world.run(words("qemu", least), "").code == 127
 
 
 _AS_THREE = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execv(sys.argv[2], sys.argv[2:])"

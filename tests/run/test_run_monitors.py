@@ -100,8 +100,8 @@ def test_user_mode_linux_is_told_all_of_a_guest() -> None:
     assert uml.command(GUEST._replace(disks=(Disk("/d0", read_only=True),))) == (
         *("/k", "mem=49M", "con0=null,fd:1", "con=null", "ssl0=fd:5", "ssl=null", "initrd=/i", "ubd0r=/r", "ubd1r=/d0"),
         "vec0:transport=fd,fd=4,depth=64,mac=02:01:0a:00:00:02",
-        *("console=tty0", "panic=-1", "quiet", "oslet.root=/dev/ubda", "oslet.agent=/dev/ttyS0", "oslet.hold"),
-        "oslet.from=initramfs",
+        *("console=tty0", "panic=-1", "quiet", "lpj=10000000"),
+        *("oslet.root=/dev/ubda", "oslet.agent=/dev/ttyS0", "oslet.hold", "oslet.from=initramfs"),
     )
 
 

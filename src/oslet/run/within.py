@@ -144,6 +144,8 @@ class Guest:
         pid, _, file = path.partition("/")
         if file == "stat" and pid.isdecimal() and (known := self._stats.get(int(pid))):
             return known
+        if pid == "net":  # the agent has no "self" in the application's /proc
+            path = f"1/{path}"
         return self._read(f"/proc/{path}")[:_LONGEST]
 
     def memory(self) -> Memory:

@@ -17,7 +17,8 @@ import msgspec
 from oslet.codec import canonical, decode
 from oslet.errors import IntegrityError
 from oslet.model.kernel import Recorded
-from oslet.store.disk import Disk, rename
+from oslet.store.disk import Disk
+from oslet.store.trees import landing
 
 RECORD = "kernel.json"
 KEPT = 30 * 86400.0
@@ -43,8 +44,7 @@ class Kernels:
     def keep(self, key: str, files: Mapping[str, Path], record: Recorded) -> Path:
         """Keep a kernel's files, by their names, under ``key``; its folder. Synced: it outlasts a power failure."""
         path = self._root / key
-        with self._disk.writing():
-            temporary = self._disk.temporary()
+        with landing(self._disk, path) as temporary:
             temporary.mkdir()
             for name, file in files.items():
                 (temporary / name).parent.mkdir(exist_ok=True)
@@ -53,11 +53,7 @@ class Kernels:
             for entry in (temporary, *temporary.rglob("*")):  # whatever the umask: instances have it mounted
                 entry.chmod(0o755 if entry.is_dir() or entry.stat().st_mode & 0o100 else 0o644)
             self._disk.sync()
-            if path.is_dir():
-                shutil.rmtree(temporary)
-                os.utime(path / RECORD)
-            else:
-                rename(temporary, path)
+        os.utime(path / RECORD)
         return path
 
     def get(self, key: str) -> Path | None:

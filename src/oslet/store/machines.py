@@ -6,13 +6,12 @@ gc keeps the folder as long as that. All of them can be made again.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from oslet.store.disk import Disk, sync_folder
-from oslet.store.trees import remove
+from oslet.store.trees import landing
 
 ROOM = "machines"
 OF = "of"
@@ -23,26 +22,16 @@ def keep(disk: Disk, key: str, tree: str, fill: Callable[[Path], None]) -> Path:
     path = disk.root / ROOM / key
     if (path / OF).is_file():
         return path
-    with disk.writing():
-        temporary = disk.temporary()
-        temporary.mkdir(mode=0o755)
-        try:
-            temporary.chmod(0o755)
-            fill(temporary)
-            (temporary / OF).write_text(tree)
-            for file in temporary.iterdir():
-                _settle(file)
-            sync_folder(temporary)
-            path.parent.mkdir(exist_ok=True)
-            path.parent.chmod(0o755)
-            os.rename(temporary, path)  # noqa: PTH104
-        except OSError as error:
-            remove(temporary)
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process was quicker
-                raise
-        except BaseException:
-            remove(temporary)
-            raise
+    with landing(disk, path) as temporary:
+        temporary.mkdir()
+        temporary.chmod(0o755)
+        fill(temporary)
+        (temporary / OF).write_text(tree)
+        for file in temporary.iterdir():
+            _settle(file)
+        sync_folder(temporary)
+        path.parent.mkdir(exist_ok=True)
+        path.parent.chmod(0o755)
     return path
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from oslet.codec import digest as digest_of
 from oslet.errors import IntegrityError
 from oslet.model.tree import Entry, Tree, standable
 from oslet.store.contents import Objects
-from oslet.store.disk import MTIME, Disk
+from oslet.store.disk import MTIME, Disk, rename
 
 _NO_LINK = {errno.EMLINK, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP}
 """Why a hard link may fail: ext4 allows 65000 to an inode; some file systems know none."""
@@ -31,19 +33,27 @@ def lay_down(disk: Disk, objects: Objects, tree: Tree, digest: str = "") -> Path
     path = path_of(disk, digest or digest_of(tree))
     if path.is_dir():
         return path
+    with landing(disk, path) as temporary:
+        _fill(disk, objects, tree, str(temporary))
+    return path
+
+
+@contextmanager
+def landing(disk: Disk, path: Path) -> Iterator[Path]:
+    """The temporary name of a folder that is to be at ``path``, whole or not at all: this one, or that of another
+    process that was quicker."""
     with disk.writing():
         temporary = disk.temporary()
         try:
-            _fill(disk, objects, tree, str(temporary))
-            os.rename(temporary, path)  # noqa: PTH104
+            yield temporary
+            rename(temporary, path)
         except OSError as error:
             remove(temporary)
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process was quicker
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not path.is_dir():
                 raise
         except BaseException:
             remove(temporary)
             raise
-    return path
 
 
 def _fill(disk: Disk, objects: Objects, tree: Tree, root: str) -> None:

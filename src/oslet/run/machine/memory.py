@@ -12,7 +12,7 @@ _LOAD = 1
 _HEADERS = 64
 _SETUP, _INIT_SIZE, _PREFERRED = 0x202, 0x260, 0x258
 """Of a bzImage: Documentation/arch/x86/boot.rst."""
-_ROOM = 2 * MIB
+_ROOM = 6 * MIB
 """Page tables, the map of pages, and what the kernel has at hand when it unpacks the initramfs."""
 
 
