@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from oslet.errors import RunError
 from oslet.build.machine.initramfs import initramfs
+from oslet.errors import RunError
 from oslet.formats import boot, cpio
 from oslet.model.boot import Boot, Identity
 from oslet.run import native

@@ -54,7 +54,7 @@ def test_qemu_is_told_all_of_a_guest() -> None:
         "id=d1,if=none,format=raw,read-only=off,file=/d,,0,file.locking=auto",
     ]
     assert after(words, "-device") == [
-        "virtio-serial-device",
+        "virtio-serial-device,max_ports=2",
         "virtserialport,chardev=agent,name=org.oslet.agent",
         "virtio-rng-device",
         "virtio-blk-device,drive=d0,serial=root",

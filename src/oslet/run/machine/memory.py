@@ -12,8 +12,8 @@ _LOAD = 1
 _HEADERS = 64
 _SETUP, _INIT_SIZE, _PREFERRED = 0x202, 0x260, 0x258
 """Of a bzImage: Documentation/arch/x86/boot.rst."""
-_ROOM = 6 * MIB
-"""Page tables, the map of pages, and what the kernel has at hand when it unpacks the initramfs."""
+_ROOM = 14 * MIB
+"""Page tables, the map of pages, and the rings of virtio devices with a page for each entry."""
 
 
 def least(kernel: Path, initramfs: Path | None) -> int:

@@ -67,7 +67,8 @@ def devices(guest: Guest) -> tuple[str, ...]:
     kind = "device" if guest.bus == "mmio" else "pci"
     words = []
     if guest.agent:  # the first device: its number is in the name that the guest gives the port, vport0p1
-        words += ["-device", f"virtio-serial-{kind}", "-chardev", f"socket,id=agent,fd={AGENT}"]
+        # of 31 ports each has two queues, and the guest 60 KB for each of those
+        words += ["-device", f"virtio-serial-{kind},max_ports=2", "-chardev", f"socket,id=agent,fd={AGENT}"]
         words += ["-device", f"virtserialport,chardev=agent,name={PORT}"]
     words += ["-device", f"virtio-rng-{kind}"]
     disks = [(guest.root, True, "root")] if guest.root else []
