@@ -15,6 +15,8 @@ from bench.measure import say
 TOGETHER = ("memcached", "haproxy", "apache2", "lighttpd", "dnsmasq", "unbound", "mosquitto")
 """Those that stand in bench/breadth-packages.toml."""
 LEVEL = "safe"
+MEMORY = ("--memory", "256MiB")
+"""A guest's, for files are in it: initdb alone writes 50 MB."""
 
 
 class Row(msgspec.Struct):
@@ -52,7 +54,8 @@ def tried(case: Case, home: Path, folder: Path, forms: Iterable[Form]) -> Row:
     row.faults["kernel"] = derived(row, oslet, image.digest)
     for form in forms:
         began = time.monotonic()
-        verdict = Tried(home, folder, {}, WORDS[form]).check(case, image.digest)
+        words = (*WORDS[form], *(MEMORY if form != "container" else ()))
+        verdict = Tried(home, folder, {}, words).check(case, image.digest)
         row.faults[form] = "" if verdict.passed else verdict.said or "failed"
         row.seconds = round(time.monotonic() - began, 1)
     return row

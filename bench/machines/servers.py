@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.machines.forms import Host, Life
-from bench.machines.transcript import Hearing, distinct, free_port, http_said, told, until
+from bench.machines.transcript import Hearing, distinct, free_port, health, http_said, told, until
 
 PASSWORD = "correct horse"
 PLACES = """\
@@ -68,7 +68,7 @@ def nginx(hearing: Hearing, pair: Path) -> None:
         hearing.hear("wrong", lambda: life.exec("nginx", "-Z", stdin=b"x"))
         hearing.hear("rendered", lambda: _fetched(host, life, "/etc/oslet/nginx.conf"))
         hearing.hear("secret", lambda: _fetched(host, life, "/etc/oslet/key.pem")[:4])
-        hearing.hear("health", lambda: [life.seen()[n] for n in ("state", "health", "restarts")])
+        hearing.hear("health", lambda: health(life))
         secret = (pair / "key.pem").read_text().splitlines()[1]
         hearing.hear("secret is told", lambda: secret in life.logs().said + json.dumps(life.seen()))
         hearing.hear("stopped", life.stop)
@@ -167,7 +167,7 @@ def flask(hearing: Hearing) -> None:
         hearing.hear("answers", answers)
         hearing.hear("nothing", lambda: http_said(port, "/nothing"))
         hearing.hear("wrong method", lambda: http_said(port, method="POST")[:1])
-        hearing.hear("health", lambda: [life.seen()[n] for n in ("state", "health", "restarts")])
+        hearing.hear("health", lambda: health(life))
         hearing.hear("stopped", life.stop)
         hearing.hear("logs", lambda: sorted(set(told(life.logs().out + life.logs().err, life.name))))
         hearing.hear("ended", lambda: [life.seen()[n] for n in ("state", "exit_code")])
@@ -189,6 +189,7 @@ def postgres(hearing: Hearing, folder: Path) -> None:
             hearing.hear("stopped", life.stop)
             hearing.hear("logs", lambda: _log(life))
         with host.started(image, *words) as life:
+            until(lambda: _answers(port))
             hearing.hear("kept", lambda: _rows(port, "select count(*), sum(n), max(text) from kept"))
             hearing.hear("connections", lambda: _rows(port, "show max_connections"))
             hearing.hear("asked to end", life.stop)

@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from bench.machines.forms import Life
-from bench.machines.transcript import Hearing, distinct, free_port, told, until
+from bench.machines.transcript import Hearing, distinct, free_port, health, told, until
 
 WORLD = """\
 echo "args $0 $1|$2"
@@ -73,7 +73,7 @@ def redis(hearing: Hearing) -> None:
     try:
         with host.started(image, *words, "--memory", "32MiB") as life:
             _session(hearing, port)
-            hearing.hear("health", lambda: [life.seen()[n] for n in ("state", "health", "restarts")])
+            hearing.hear("health", lambda: health(life))
             hearing.hear("inside", lambda: life.exec("redis-cli", "get", "answer"))
             hearing.hear("inside, stdin", lambda: life.exec("redis-cli", "-x", "set", "in", stdin=b"\0x\n" * 9))
             hearing.hear("inside, wrong", lambda: life.exec("redis-cli", "-p", "1", "ping"))

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from bench.machines.forms import Done, Host
+from bench.machines.forms import Done, Host, Life
 from oslet.codec import digest
 
 LONG, LONGEST = 400, 4000
@@ -147,6 +147,12 @@ def until(ask: Callable[[], Any], seconds: float = 60) -> Any:
     while not (answer := ask()) and time.monotonic() < end:
         time.sleep(0.1)
     return answer
+
+
+def health(life: Life) -> list[Any]:
+    """A life's state, once the supervisor has asked how it is: who starts one with ``--wait`` asks for itself."""
+    until(lambda: life.seen()["health"] != "starting")
+    return [life.seen()[name] for name in ("state", "health", "restarts")]
 
 
 def distinct(lines: Iterable[str]) -> list[str]:

@@ -13,10 +13,7 @@ from bench.machines.transcript import LONGEST, Transcript, difference, plain, to
 
 from ..conftest import Oslet
 
-ALIKE = ("hello", "redis", "nginx")
-"""The examples that answer alike so far. ``./dev bench machines equivalence`` compares the others, too, and tells what
-differs: an application that isn't process 1 ends by a signal that it raises again.
-"""
+ALIKE = ("hello", "redis", "nginx", "web", "flask", "postgres")
 FORMS: tuple[Form, ...] = ("uml", "qemu")
 
 Hear = Callable[[Form], Transcript]
