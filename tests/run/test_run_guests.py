@@ -19,7 +19,7 @@ from oslet.formats import boot, cpio
 from oslet.model.boot import Boot, Identity
 from oslet.run import native
 from oslet.run.machine import memory, qemu, snapshots, uml
-from oslet.run.machine.guest import MIB, Guest
+from oslet.run.machine.guest import MIB, Guest, mebibytes
 
 from ..monitors import Monitors
 
@@ -129,7 +129,7 @@ def test_the_least_memory_is_enough_to_begin(
 ) -> None:
     """Init gets as far as to tell that there is no application: the root is on a disk otherwise, and in no memory."""
     world.initramfs.write_bytes(initramfs(native.program("init").read_bytes()))
-    least = memory.mebibytes(memory.least(monitors.vmlinux, world.initramfs))
+    least = mebibytes(memory.least(monitors.vmlinux, world.initramfs))
     assert world.run(words("qemu", least), "").code == 127
 
 

@@ -78,7 +78,7 @@ def test_a_step_ends_with_who_asked_for_it(toy: Toy) -> None:
         return False
 
     asking = multiprocessing.get_context("fork").Process(
-        target=Isolated(toy.tools), args=(toy.root, ["/bin/sleep", seconds])
+        target=lambda: Isolated(toy.tools)(toy.root, ["/bin/sleep", seconds])
     )
     asking.start()
     until(sleeps)
