@@ -131,7 +131,7 @@ def reached(files: Files, base: Base, oslet: Oslet, lock: Lock, store: Store, ed
     tree = files.tree()
     own = {e.path: e for e in tree.entries if e.origin in OWN}
     asking = [(e.path, e.kind, e.mode, e.target, read(e) if e.kind == "file" else None) for e in own.values()]
-    key = digest((base.tree, asked, oslet.policy, asking, edition))
+    key = digest((base.tree, asked, oslet.policy, lock, asking, edition))
     if known := store.recall("cut", key):
         remembered = store.load(known.decode(), Tree)
         now = {e.path: e for e in tree.entries}
