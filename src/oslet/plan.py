@@ -82,4 +82,5 @@ def plan(oslet: Oslet, lock: Lock, placed: Mapping[str, str]) -> Plan:
         params=oslet.params,
         rendered=tuple((f.path, digest(f.content)) for f in oslet.files if f.path not in placed),
         rules=RULES,
+        named=tuple(p.name for p in lock.packages if not p.by) + tuple(w.name for w in lock.wheels if not w.by),
     )

@@ -18,7 +18,7 @@ def test_a_dependency_that_is_named_too_stays_whole(tmp_path: Path, busybox: Pat
     archive.release()
     source, oslet = archive.source(), Oslet(tmp_path / "home", tmp_path)
     told = f'[source]\nmirror = "{source.mirror}"\nkeyring = "{source.keyring}"\npockets = []\n'
-    for packages, said in (('["app"]', "left out"), ('["app", "tools"]', "is named by the declaration")):
+    for packages, said in (('["app"]', "left out"), ('["app", "tools"]', "tools is named by the declaration")):
         text = f'name = "one"\npackages = {packages}\ncommand = ["app"]\nnetwork = "none"\n{told}'
         (tmp_path / "one.toml").write_text(text)
         (tmp_path / "one.lock").unlink(missing_ok=True)

@@ -54,7 +54,8 @@ class Plan(Struct, frozen=True):
     """What a build will do.
 
     ``rendered`` are the files that only instances have, by path and digest; ``rules`` is the version of oslet's own
-    build rules, so that a change of them shows.
+    build rules, so that a change of them shows; ``named`` are the packages and wheels that the declaration names, of
+    which more stays than of what they need.
     """
 
     name: str
@@ -66,3 +67,4 @@ class Plan(Struct, frozen=True):
     params: tuple[Param, ...]
     rendered: tuple[tuple[str, str], ...]
     rules: int
+    named: tuple[str, ...] = ()
