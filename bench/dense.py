@@ -251,7 +251,7 @@ def http(port: int, path: str) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-            return connection.recv(64).startswith(b"HTTP/1.1 200")
+            return connection.recv(64).split()[1:2] == [b"200"]
     except OSError:
         return False
 
