@@ -70,7 +70,7 @@ class World:
         built = self.built[name]
         bound = bind([p for p in built.image.params if p.at == "start"], arguments)
         ws = self.workspace
-        park(ws.sealed(built), bound, wish, ws.instance_tools, ws.places, count)
+        park(ws.sealed(built), bound, ws.fitted(built, wish), ws.instance_tools, ws.places, count)
 
     def odd(self) -> Limits:
         """Limits that no start had before, so that no slot waits for it."""

@@ -186,7 +186,7 @@ def _answered(world: World, wish: Wish, *, parked: bool = False, path: str = "/"
     wish = wish._replace(publish=(f"127.0.0.1:{port}:8080",))
     if parked:
         world.park("page", wish, 1)
-        time.sleep(0.5)
+        time.sleep(2)
     began = time.perf_counter()
     running = world.start("page", wish)
     try:
