@@ -266,5 +266,5 @@ def _refused(port: int) -> Any:
 
 def _log(life: Life) -> list[str]:
     """What the server wrote of its life: not what initdb says of this machine, nor how long a checkpoint took."""
-    said = told(life.logs().out + life.logs().err, life.name, without="checkpoint complete")
+    said = told(life.logs().out + life.logs().err, life.name, without="checkpoint complete|starting up")
     return distinct(line for line in said if "LOG:" in line or "FATAL" in line)

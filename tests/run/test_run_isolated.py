@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -66,8 +67,9 @@ def test_a_folder_of_the_machine_can_be_written(toy: Toy, tmp_path: Path) -> Non
     assert b"Read-only" in done.stderr and not (toy.root / "work").exists()
 
 
-def test_a_step_ends_with_who_asked_for_it(toy: Toy) -> None:
+def test_a_step_ends_with_who_asked_for_it(toy: Toy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """However that is: a compilation of minutes was left running when its oslet was killed."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # who is killed leaves a folder there
     seconds = f"1000.{os.getpid()}{time.monotonic_ns()}"
 
     def sleeps() -> bool:
