@@ -48,8 +48,10 @@ def whole(
         if (there := entries.get(path)) and there.kind != "dir":
             raise BuildError("the image has a file where a guest's init stands", where=path)
     laid = [entry for path, entry in sorted(entries.items()) if path != "/" and path not in own]
-    packed = _kept([entry for entry in laid if entry.origin != "files" or entry.kind == "dir"], store, packing)
-    last = [_member(entry, store) for entry in laid if entry.origin == "files" and entry.kind != "dir"]
+    files = {entry.path for entry in laid if entry.origin == "files" and entry.kind != "dir"}
+    changing = {entry.path for entry in laid if entry.kind == "file" and entry.by in files} | files  # its byte code
+    packed = _kept([entry for entry in laid if entry.path not in changing], store, packing)
+    last = [_member(entry, store) for entry in laid if entry.path in changing]
     return packed + _packed([*own.values(), *last], packing)
 
 
