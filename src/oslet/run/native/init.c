@@ -236,8 +236,7 @@ static void take(struct stream *s, struct head head, char *data) {
         forget_commands();
         s->out.have = 0;
         app->credit[0] = app->credit[1] = WINDOW;
-        hello();
-        return rehearse();
+        return hello(), rehearse();
     }
     if (head.type == POWEROFF)
         power_off();
