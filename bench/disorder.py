@@ -270,10 +270,10 @@ class Chaos:
         print(line, flush=True)
 
     def _keep(self, made: Sequence[Kept]) -> None:
-        """Know them. What had ended under the same name is gone with that."""
-        names = {each.instance.name for each in made}
-        self.kept = {id_: kept for id_, kept in self.kept.items() if kept.instance.name not in names}
-        self.kept |= {each.instance.id: each for each in made}
+        """Know them. What had ended under the same name is gone with that, be it as quick as to have come with them."""
+        latest = {each.instance.name: each for each in sorted(made, key=lambda each: each.instance.created)}
+        self.kept = {id_: kept for id_, kept in self.kept.items() if kept.instance.name not in latest}
+        self.kept |= {each.instance.id: each for each in latest.values()}
 
     def _any(self) -> str | None:
         return self.random.choice([*self.kept]) if self.kept else None

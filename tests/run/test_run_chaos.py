@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import threading
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from bench.measure import ROOT
 from oslet.model.instance import Arguments
 from oslet.model.tree import Entry
 from oslet.run import Limits, Tools, Wish, keeping, park
-from oslet.run.supervisor.lives import Lives
+from oslet.run.records import Record
+from oslet.run.supervisor.capture import Captured
+from oslet.run.supervisor.lives import Life, Lives
 
 from .conftest import Toy
 from .test_run_supervisor import kill_supervisor, supervisor, until
@@ -51,6 +54,42 @@ def test_made_up_names_take_the_lowest_number(tmp_path: Path) -> None:
     assert [lives.name("a", False, str(n)) for n in range(2)] == ["a-3", "a-5"]
     lives.unname("a")
     assert lives.name("a", False, "") == "a"
+
+
+@pytest.mark.parametrize("order", permutations(range(3)))
+def test_of_quick_ones_under_one_name_the_last_is_left_whoever_is_answered_first(
+    order: tuple[int, ...], tmp_path: Path
+) -> None:
+    lives = Lives(tmp_path)
+    made = []
+    for number in range(3):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        made.append(Life(folder, begun("a", number), None))
+        lives.left(made[-1].record, folder)
+    for number in order:
+        lives.discard(made[number])
+    lives.shut()
+    assert [path.name for path in tmp_path.iterdir()] == ["2"]
+
+
+def test_what_is_closed_carries_nothing(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    unheard: list[int] = []
+    captured = Captured(reading, tmp_path / "stdout")
+    captured.unhear = unheard.append
+    os.close(writing)
+    captured.close()
+    captured.carry()
+    assert unheard == [reading] and not list(tmp_path.iterdir())
+
+
+def begun(name: str, created: float) -> Record:
+    return Record(
+        id=f"{name}{created}", name=name, image="", image_name="", created=created, boot="", pid=0, pid_began=0,
+        slot="", uid=0, gid=0, env=(), workdir="/", capabilities=(), stop_signal="TERM", ports=(), published=(),
+        network="none", cgroups=(),
+    )  # fmt: skip
 
 
 def test_settings_may_be_written_by_many_threads(tmp_path: Path) -> None:

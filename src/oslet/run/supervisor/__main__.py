@@ -95,18 +95,12 @@ class Supervisor:
                     self.service.end(life, 137)
 
     def _capture(self, captured: Captured) -> None:
-        def carry() -> None:
-            if not captured.carry():
-                self._hearing.unhear(captured.pipe)
-
-        self._hearing.hear(captured.pipe, carry)
+        captured.unhear = self._hearing.unhear
+        self._hearing.hear(captured.pipe, captured.carry)
 
     def _bury(self) -> None:
         assert self._keeper
         if death := self._keeper.died():
-            life = self.service.lives.of(death.pid)
-            for captured in life.captured if life else ():
-                self._hearing.unhear(captured.pipe)
             self.service.died(death)
         else:
             self._hearing.unhear(self._keeper.fileno())

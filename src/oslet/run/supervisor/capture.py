@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from oslet.run.output import OLD, STAMP, times
@@ -20,11 +22,14 @@ _BLOCK = 1 << 20
 
 
 class Captured:
-    """One stream: the reading end of its pipe, and the file it goes to."""
+    """One stream: the reading end of its pipe, and the file it goes to. Once closed it makes no file any more, whoever
+    is just about to carry. ``unhear`` is called when nothing more is to be heard of the pipe."""
 
     def __init__(self, pipe: int, file: Path) -> None:
         self.pipe = pipe
+        self.unhear: Callable[[int], None] = lambda _: None
         self._path = file
+        self._lock = threading.Lock()
         self._file = self._times = -1
         os.set_blocking(pipe, False)
 
@@ -34,8 +39,14 @@ class Captured:
         self._at = os.lseek(self._file, 0, os.SEEK_END)
         self._times = os.open(times(self._path), flags | os.O_APPEND, 0o600)
 
-    def carry(self) -> bool:
-        """Move what has come; whether more may come."""
+    def carry(self) -> None:
+        """Move what has come."""
+        with self._lock:
+            if self.pipe >= 0 and not self._carry():
+                self.unhear(self.pipe)
+
+    def _carry(self) -> bool:
+        """Whether more may come."""
         if self._file < 0:
             self._open()
         while True:
@@ -73,7 +84,9 @@ class Captured:
         self._path = file
 
     def close(self) -> None:
-        self._close_files()
-        if self.pipe >= 0:
-            os.close(self.pipe)
-        self.pipe = -1
+        with self._lock:
+            self._close_files()
+            if self.pipe >= 0:
+                self.unhear(self.pipe)
+                os.close(self.pipe)
+            self.pipe = -1

@@ -82,7 +82,8 @@ class Lives:
         self._named: dict[str, str] = {}
         self._lowest: dict[str, int] = {}
         """The number from which on to look for one that is free, by made-up name."""
-        self._ended: dict[str, list[Path]] = {}
+        self._ended: dict[str, list[tuple[float, Path]]] = {}
+        """What ended instances left, by name: when they were created, and their folders."""
         self._rubbish: SimpleQueue[Path | None] = SimpleQueue()
         self._sweeper = threading.Thread(target=self._sweep, daemon=True)
         self._sweeper.start()
@@ -168,19 +169,19 @@ class Lives:
         life.ended.set()
         life.renewed.set()
 
-    def left(self, name: str, folder: Path) -> None:
-        """An instance of that name has ended, and left its folder."""
+    def left(self, record: Record, folder: Path) -> None:
+        """An instance has ended, and left its folder."""
         with self.lock:
-            self._ended.setdefault(name, []).append(folder)
+            self._ended.setdefault(record.name, []).append((record.created, folder))
 
     def discard(self, life: Life) -> None:
-        """Remove what ended instances of its name left, before it, but their volumes."""
+        """Remove what earlier instances of its name left, but their volumes, and not what quick ones did after it."""
+        name, created = life.record.name, life.record.created
         with self.lock:
-            folders = self._ended.pop(life.record.name, [])
-            if life.folder in folders:  # it is quick
-                folders.remove(life.folder)
-                self._ended[life.record.name] = [life.folder]
-        self.remove(*folders)
+            left = self._ended.pop(name, [])
+            if later := [each for each in left if each[0] >= created]:
+                self._ended[name] = later
+        self.remove(*(folder for when, folder in left if when < created))
 
     def remove(self, *folders: Path) -> None:
         """Remove folders when there is time: on a busy disk that takes longer than a start."""

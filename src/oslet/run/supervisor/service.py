@@ -293,7 +293,7 @@ class Service:
         if life.record.remove and not life.record.attached:
             self.lives.remove(life.folder)
         else:
-            self.lives.left(life.record.name, life.folder)
+            self.lives.left(life.record, life.folder)
         self.lives.close(life)
 
     def stop(self, asked: wire.Stop) -> int:
@@ -329,7 +329,7 @@ class Service:
                 if record.remove and not record.attached:
                     self.lives.remove(folder)
                 else:
-                    self.lives.left(record.name, folder)
+                    self.lives.left(record, folder)
                 continue
             if not (record.restarting or record.restarts or record.again or slots.became(record.pid)):
                 (folder / records.RECORD).unlink()  # its client had no answer, and asks again
