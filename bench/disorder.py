@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from oslet.run import (  # fmt: skip
     end,
     execute,
     instances,
+    keeping,
     logs,
     park,
     records,
@@ -66,12 +68,13 @@ class Chaos:
         self.faults: list[str] = []
         self.done: Counter[str] = Counter()
         self.disturbed = False
-        self.limited = _limited(tools, places)
+        self.limited = os.geteuid() == 0 and Path("/sys/fs/cgroup/memory/cgroup.procs").exists()
         self.odd = ODD + (seed % 4096 << 12)
         self.truth = Truth(places.state, self.odd)
         self.tree = tree(root)
         self._root = root
         self._number = 0
+        self._ports = cycle(range(21000, 21040))  # so that those of one burst differ
         self._clone = places.data / "seed"
         self._clone.mkdir(parents=True)
         (self._clone / "first").write_text("first\n")
@@ -301,7 +304,7 @@ class Chaos:
         if self.limited and self.random.random() < 0.2:
             wish = wish._replace(limits=Limits(memory=self.odd))
         if self.random.random() < 0.25 and kept.lives:
-            port = self.random.choice([p for p in range(21000, 21040) if p not in listening()])
+            port = next(p for p in self._ports if p not in listening())
             if not any(port == other.port for other in self.kept.values()):
                 wish = wish._replace(network="private", publish=(f"127.0.0.1:{port}:80",))
                 kept = kept._replace(port=port)
@@ -333,7 +336,7 @@ class Chaos:
         while time.monotonic() < deadline:
             try:
                 return self.agree()
-            except Found as found:
+            except (Found, RunError) as found:
                 told = str(found)
             time.sleep(0.005)
         self.fault(f"{what}: {told}")
@@ -371,13 +374,13 @@ class Chaos:
             raise Found(f"{said.id} is {said.state}, its port {kept.port} isn't")
 
     def finale(self) -> None:
-        """All ends; then nothing may be left."""
-        for instance in instances(self.places.state):
-            try:
+        """All ends; then nothing may be left, and no supervisor has complained."""
+        try:
+            for instance in instances(self.places.state):
                 remove(self.places.state, instance.id, force=True)
-            except RunError as error:
-                self.fault(f"removing {instance.id}: {error}")
-        end(self.places.state, force=True)
+            end(self.places.state, force=True)
+        except RunError as error:
+            self.fault(f"at the end: {error}")
         deadline, left = time.monotonic() + PATIENCE, self.truth.left()
         while left and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -386,11 +389,8 @@ class Chaos:
         left += [f"file of a clone {path}" for path in self._clone.iterdir() if path.name != "first"]
         for thing in left:
             self.fault(f"left behind: {thing}")
-
-
-def _limited(tools: Tools, places: Places) -> bool:
-    """Whether this user may limit memory here."""
-    return os.geteuid() == 0 and Path("/sys/fs/cgroup/memory/cgroup.procs").exists()
+        if said := (self.places.state / keeping.LOG).read_text():
+            self.fault(f"a supervisor complained: {said[-2000:]}")
 
 
 def _kill(pid: int) -> None:

@@ -33,7 +33,8 @@ SUBJECTS = (
 """A folder at a time, whose tests share a home: getting an OCI runtime takes longer than most of them.
 Only GUEST is given kernels: the other tests of guests skip."""
 KERNELS = Path(os.environ.get("OSLET_DEV") or ROOT / ".dev") / "kernels"
-NOT_COPIED = shutil.ignore_patterns(".git", ".dev", ".venv", "__pycache__", ".*_cache", ".hypothesis", "*.lock")
+NOT_COPIED = shutil.ignore_patterns(".git", ".dev", ".venv", ".*_cache", ".hypothesis", "*.lock", "*.pyc.*")
+"""Byte code is copied (but what is just being written), lest each `oslet` compile what it loads."""
 PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT", "OSLET_MIRROR")
 
 
@@ -96,7 +97,7 @@ def test_as_ordinary_user(subject: str, user: tuple[str, int, Path]) -> None:
         os.chown(path, uid, uid, follow_symlinks=False)
     environment = {n: v for n, v in os.environ.items() if n in PASSED_ON or n.startswith("UV_")}
     environment |= {n: str(v) for n, v in own.items()}
-    environment |= {"USER": name, "PYTHONPATH": str(checkout / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment |= {"USER": name, "PYTHONPATH": str(checkout / "src")}
     environment.pop("UV_CACHE_DIR", None)
     enter = [
         "unshare",

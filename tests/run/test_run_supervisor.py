@@ -184,7 +184,7 @@ def test_an_instance_ends_with_its_client(toy: Toy, tmp_path: Path) -> None:
     import pickle
 
     for both in (False, True):
-        given = pickle.dumps((toy.sealed("/bin/sleep", "60"), Wish(), toy.tools, toy.places))
+        given = pickle.dumps((toy.sealed("/bin/sleep", "60", stop_signal="KILL"), Wish(), toy.tools, toy.places))
         client_process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE)
         assert client_process.stdin
         client_process.stdin.write(given)

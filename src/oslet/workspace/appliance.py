@@ -111,7 +111,7 @@ def _plan(built: Built, contract: Bound, given: Mapping[str, Any], made: Made, f
     )
     distributed = made.kernel.name == "distribution"
     guest = guests.Guest(
-        kernel=KERNEL,
+        kernel=KERNEL if distributed else ELF,  # which needs no unpacking
         initramfs=INITRAMFS,
         root=ROOT if form == "disk" else "",
         memory=start.machine.memory,
@@ -181,15 +181,26 @@ def _volumes(workspace: Workspace, plan: _Plan, folder: Path, size: int) -> None
 
 def _script(plan: _Plan) -> str:
     """A script that says with which words QEMU starts it: they differ with the accelerator."""
-    lines = {
-        kvm: shlex.join(qemu.command(plan.guest, "qemu-system-x86_64", kvm=kvm)).replace("'\\''", "'")
+    with_kvm, without = (
+        shlex.join(qemu.command(plan.guest, "qemu-system-x86_64", kvm=kvm)).replace("'\\''", "'")
         for kvm in (True, False)
-    }
-    return (
-        "#!/bin/sh\n# run-qemu.sh [kvm] [OPTIONS OF QEMU…]: starts this machine, without KVM unless told otherwise.\n"
-        'set -eu\ncd "$(dirname "$0")"\n'
-        f'if [ "${{1:-}}" = kvm ]; then\n  shift\n  exec {lines[True]} "$@"\nfi\nexec {lines[False]} "$@"\n'
     )
+    return f"""\
+#!/bin/sh
+# run-qemu.sh [kvm] [OPTIONS OF QEMU…]: starts this machine, without KVM unless told otherwise.
+set -eu
+cd "$(dirname "$0")"
+if [ "${{1:-}}" = kvm ]; then
+  shift
+  exec {with_kvm} "$@"
+fi
+cpu=max # but for what an emulator does byte by byte, as far as this one knows of it
+known=$(qemu-system-x86_64 -cpu help)
+for flag in {" ".join(qemu.SLOW)}; do
+  ! echo "$known" | grep -qw "$flag" || cpu=$cpu,-$flag
+done
+exec {without.replace(qemu.EMULATED, '"$cpu"')} "$@"
+"""
 
 
 def _firecracker(plan: _Plan) -> dict[str, Any]:

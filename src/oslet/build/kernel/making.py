@@ -23,7 +23,7 @@ from oslet.model.kernel import Kernel
 RECIPE = 1
 """The version of this recipe: another one makes other bytes from the same inputs."""
 PACKAGES = (
-    *("linux-source", "gcc", "make", "flex", "bison", "bc", "libelf-dev", "lz4", "zstd"),
+    *("linux-source", "gcc", "make", "flex", "bison", "bc", "libelf-dev", "xz-utils", "zstd"),
     *("dash", "bash", "coreutils", "sed", "grep", "findutils", "diffutils", "gzip", "mawk"),
 )
 """Debian's packages that kernels are made of and with: ``linux-source`` is the suite's own kernel. The second half are
