@@ -66,13 +66,27 @@ def figures(name: str) -> list[Figure]:
 
 def section(name: str) -> str:
     """A section as it stands in bench/results.md, with its heading."""
-    before = machine()
-    try:
-        body = measure(name, SECTIONS[name])
-    except Skip as reason:
-        body = f"Skipped: {reason}."
-    by = f"By `./dev bench {name}`, {now()}. Machine before: {before}. After: {machine()}."
-    return f"## {name.capitalize()}\n\n{by}\n\n{body}\n"
+
+    def measured() -> str:
+        try:
+            return measure(name, SECTIONS[name])
+        except Skip as reason:
+            return f"Skipped: {reason}."
+
+    return dated(name.capitalize(), name, measured)
+
+
+def dated(title: str, words: str, measured: Callable[[], str]) -> str:
+    """A section, and what it was measured by, when and on what."""
+    before, body = machine(), measured()
+    by = f"By `./dev bench {words}`, {now()}. Machine before: {before}. After: {machine()}."
+    return f"## {title}\n\n{by}\n\n{body}\n"
+
+
+def keep(text: str) -> None:
+    """Print a section, and write it to bench/results.md."""
+    print(text, flush=True)
+    RESULTS.write_text(refreshed(RESULTS.read_text(), text))
 
 
 def now() -> str:
@@ -108,9 +122,7 @@ def main(names: list[str]) -> int:
         RESULTS.write_text("\n".join([page(before, found), *kept]))
     for name in names or SECTIONS:
         if name in SECTIONS:
-            text = section(name)
-            print(text)
-            RESULTS.write_text(refreshed(RESULTS.read_text(), text))
+            keep(section(name))
     return 0
 
 

@@ -1,4 +1,5 @@
-"""``python -m bench.machines PART…``: some of what ``./dev bench machines`` measures, over one store."""
+"""``./dev bench machines [PART…]``: one image as container and microVM, over one store. Each part is a section of
+bench/results.md, written anew when it was measured in every form."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from bench import dense
@@ -14,6 +16,7 @@ from bench.instances import World
 from bench.machines import apps, bars, equivalence, wheels
 from bench.machines.forms import FORMS, Form
 from bench.measure import ROOT
+from bench.run import dated, keep
 
 PARTS = ("equivalence", "apps", "wheels", *bars.PARTS)
 
@@ -28,15 +31,24 @@ def main(words: Sequence[str]) -> int:
         parser.error(f"no part {unknown.pop()}; there are: {', '.join(PARTS)}")
     forms: tuple[Form, ...] = tuple(asked.form or FORMS)
     home = Path(os.environ.get("OSLET_HOME") or Path(os.environ.get("OSLET_DEV") or ROOT / ".dev") / "machines")
-    good = True
+    good: list[bool] = []
     with tempfile.TemporaryDirectory(prefix="om") as room:
+
+        def measured(part: str) -> str:
+            said, as_it_should_be = _part(part, home, Path(room), forms, asked.only)
+            good.append(as_it_should_be)
+            return said
+
         for part in asked.parts or PARTS:
-            good &= _part(part, home, Path(room), forms, asked.only)
-    return 0 if good else 1
+            if asked.form or asked.only:
+                print(f"{measured(part)}\n", flush=True)
+            else:
+                keep(dated(f"Machines: {part}", f"machines {part}", partial(measured, part)))
+    return 0 if all(good) else 1
 
 
-def _part(part: str, home: Path, room: Path, forms: tuple[Form, ...], only: Sequence[str]) -> bool:
-    """Measure, print the table; whether all was as it should be."""
+def _part(part: str, home: Path, room: Path, forms: tuple[Form, ...], only: Sequence[str]) -> tuple[str, bool]:
+    """A table, and whether all was as it should be."""
     if part == "equivalence":
         said, good = equivalence.compared(home, room, forms, only)
     elif part == "apps":
@@ -47,8 +59,7 @@ def _part(part: str, home: Path, room: Path, forms: tuple[Form, ...], only: Sequ
     else:
         found = bars.PARTS[part](World(home, room))
         said, good = dense.table(found), all(row.met is not False for row in found)
-    print(f"{said}\n", flush=True)
-    return good
+    return said, good
 
 
 if __name__ == "__main__":
