@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import subprocess
 import threading
+import time
 from itertools import permutations
 from pathlib import Path
+from typing import cast
 
 import pytest
 from bench.chaos import apart, within
@@ -18,7 +21,10 @@ from oslet.model.tree import Entry
 from oslet.run import Limits, Tools, Wish, keeping, park
 from oslet.run.records import Record
 from oslet.run.supervisor.capture import Captured
+from oslet.run.supervisor.hearing import Hearing
 from oslet.run.supervisor.lives import Life, Lives
+from oslet.run.supervisor.service import Service
+from oslet.run.supervisor.serving import Serving
 
 from .conftest import Toy
 from .test_run_supervisor import kill_supervisor, supervisor, until
@@ -56,7 +62,7 @@ def test_made_up_names_take_the_lowest_number(tmp_path: Path) -> None:
     assert lives.name("a", False, "") == "a"
 
 
-@pytest.mark.parametrize("order", permutations(range(3)))
+@pytest.mark.parametrize("order", [*permutations(range(3))])
 def test_of_quick_ones_under_one_name_the_last_is_left_whoever_is_answered_first(
     order: tuple[int, ...], tmp_path: Path
 ) -> None:
@@ -82,6 +88,18 @@ def test_what_is_closed_carries_nothing(tmp_path: Path) -> None:
     captured.close()
     captured.carry()
     assert unheard == [reading] and not list(tmp_path.iterdir())
+
+
+def test_a_supervisor_does_not_end_before_it_heard_who_came(tmp_path: Path) -> None:
+    hearing, place = Hearing(), str(tmp_path / "door")
+    with socket.socket(socket.AF_UNIX) as door, socket.socket(socket.AF_UNIX) as client:
+        door.bind(place)
+        door.listen()
+        serving = Serving(cast(Service, None), hearing, door)
+        serving.last = before = time.monotonic() - 3600
+        client.connect(place)
+        hearing.listen(10)
+        assert serving.last > before
 
 
 def begun(name: str, created: float) -> Record:

@@ -191,6 +191,7 @@ static void run(int channel, struct head head, char *data) {
             warm_up(), warm < 0 ? ready() : (void)0;
         return;
     }
+    job->size = (struct winsize){.ws_row = frame_number(head, data, 2), .ws_col = frame_number(head, data, 3)};
     if (job == app)
         return state == WAITING || state == BOOTING ? start(flags | PIPED) : refuse(channel, 125, 0, "it runs already", 0);
     job->what = what;
@@ -203,10 +204,7 @@ static void run(int channel, struct head head, char *data) {
     }
     as_application(&job->boot);
     if (launch(job, flags | PIPED))
-        return job_free(job);
-    struct winsize size = {.ws_row = frame_number(head, data, 2), .ws_col = frame_number(head, data, 3)};
-    if (job->terminal && size.ws_row)
-        ioctl(job->in, TIOCSWINSZ, &size);
+        job_free(job);
 }
 
 static void forget_commands(void) {

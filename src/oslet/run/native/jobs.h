@@ -15,6 +15,7 @@ static struct job {
     int channel, what, in, out, err, terminal, running, ended, code, in_done;
     pid_t pid;
     uint32_t credit[2]; /* of out and err */
+    struct winsize size; /* that its terminal begins with, if it says any */
     struct buffer input;
     struct buffer parts; /* of the record that is coming */
     struct boot boot;
@@ -156,6 +157,8 @@ static int pipes(struct job *job, int fds[4], int flags) {
         job->in = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
         if (job->in < 0 || ioctl(job->in, TIOCSPTLCK, &unlock))
             return -1;
+        if (job->size.ws_row)
+            ioctl(job->in, TIOCSWINSZ, &job->size);
         job->out = fcntl(job->in, F_DUPFD_CLOEXEC, 0), job->terminal = 1;
         fds[0] = fds[1] = fds[2] = ioctl(job->in, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
         return fds[0];

@@ -73,19 +73,16 @@ def configuration() -> tuple[tuple[str, ...], str]:
     return tuple(resolvers[:_RESOLVERS]), search
 
 
-def doors(gateway: IPv4Address) -> tuple[int, int]:
-    """Sockets for datagrams and connections at the gateway, of the calling thread's network namespace."""
-    made = []
-    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-        door = socket.socket(socket.AF_INET, kind)
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        door.bind((str(gateway), _PORT))
-        made.append(door.detach())
-    return made[0], made[1]
+def door(gateway: IPv4Address, kind: int) -> int:
+    """A socket for datagrams or connections at the gateway, of the calling thread's network namespace."""
+    made = socket.socket(socket.AF_INET, kind)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind((str(gateway), _PORT))
+    return made.detach()
 
 
 class Responder:
-    """Serves two sockets from ``doors`` until ``close``; ``also`` are other descriptors to watch, with their calls."""
+    """Serves two sockets from ``door`` until ``close``; ``also`` are other descriptors to watch, with their calls."""
 
     def __init__(self, opened: tuple[int, int], directory: Directory, also: dict[int, Callable[[], None]]) -> None:
         self._directory = directory

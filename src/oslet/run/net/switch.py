@@ -301,14 +301,17 @@ class Networks:
         return [link for link in links.links(self._route) if FIRST < link.number < 2 * FIRST]
 
     def _answer(self, kept: Mapping[str, int]) -> names.Responder:
-        places = "network/dns-datagrams", "network/dns-connections"
-        if all(place in kept for place in places):
-            opened = kept[places[0]], kept[places[1]]
-        else:
-            opened = self._home.call(lambda: names.doors(self._pool.gateway))
-            for place, fd in zip(places, opened):
+        def opened(place: str, kind: int) -> int:
+            if (fd := kept.get(place)) is None:
+                fd = self._home.call(lambda: names.door(self._pool.gateway, kind))
                 self._keep(place, fd)
-        return names.Responder(opened, self, {self._changes.socket.fileno(): self._watch_addresses})
+            return fd
+
+        doors = (
+            opened("network/dns-datagrams", socket.SOCK_DGRAM),
+            opened("network/dns-connections", socket.SOCK_STREAM),
+        )
+        return names.Responder(doors, self, {self._changes.socket.fileno(): self._watch_addresses})
 
     def _watch_addresses(self) -> None:
         """The machine's addresses are what they are now."""

@@ -25,8 +25,8 @@ from oslet.run.supervisor.service import Service, Stdio
 
 
 class Serving:
-    """The door, and who came through it. ``busy`` requests are being seen to; the last came at ``last``; ``ending`` is
-    set once a client wants that."""
+    """The door, and who came through it. ``busy`` requests are being seen to; the last client came at ``last``;
+    ``ending`` is set once one wants that."""
 
     def __init__(self, service: Service, hearing: Hearing, door: socket.socket) -> None:
         self.service = service
@@ -42,6 +42,7 @@ class Serving:
 
     def _admit(self) -> None:
         connection, _ = self._door.accept()
+        self.last = time.monotonic()  # whoever came is heard before there is an end
         connection.settimeout(10)
         self._hearing.hear(connection.fileno(), lambda: self._serve(connection))
 
