@@ -102,7 +102,7 @@ def web(hearing: Hearing) -> None:
             return talk.recv()
 
     with host.started(hearing.image, "-p", f"127.0.0.1:{port}:8080", "-e", "GIVEN=a b") as life:
-        hearing.hear("health", lambda: [http_said(port, "/healthz"), life.seen()["health"]])
+        hearing.hear("health", lambda: [http_said(port, "/healthz"), *health(life)])
         item = json.dumps({"name": "lamp", "price": 8}).encode()
         hearing.hear("item", lambda: http_said(port, "/items", "POST", item, as_json))
         hearing.hear("bad item", lambda: http_said(port, "/items", "POST", b'{"price": -1}', as_json))
